@@ -1,0 +1,136 @@
+"""Rows of the usage ledger and of the read models made from it.
+
+Quantities are the truth, money is derived. Nothing here refers to other tables by foreign key:
+a bill outlives what it bills. Ledger tables are partitioned by month on `occurred_at`, which is
+the instant inside the event id.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, Integer, Numeric, Table, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import UUID as SqlUuid
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.extensions import Base
+from app.wire.usage import METERS
+
+Tokens = BigInteger
+
+
+class UsageEventRow(Base):
+    """One call: what it used and how it ended."""
+
+    __tablename__ = "usage_event"
+
+    workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
+    occurred_at: Mapped[datetime] = mapped_column(primary_key=True)
+    event_id: Mapped[UUID] = mapped_column(primary_key=True)
+    application_id: Mapped[UUID | None]
+    key_id: Mapped[UUID]
+    model_id: Mapped[UUID]
+    alias: Mapped[str]
+    deployment_id: Mapped[UUID]
+    provider: Mapped[str]
+    upstream_model: Mapped[str]
+    state: Mapped[str]
+    outcome: Mapped[str]
+    error_code: Mapped[str | None]
+    http_status: Mapped[int]
+    streamed: Mapped[bool]
+    attempts: Mapped[int]
+    usage_source: Mapped[str]
+    billable: Mapped[bool]
+    billable_reason: Mapped[str | None]
+    input: Mapped[int] = mapped_column(Tokens, server_default="0")
+    cache_read: Mapped[int] = mapped_column(Tokens, server_default="0")
+    cache_write_5m: Mapped[int] = mapped_column(Tokens, server_default="0")
+    cache_write_1h: Mapped[int] = mapped_column(Tokens, server_default="0")
+    output: Mapped[int] = mapped_column(Tokens, server_default="0")
+    reasoning: Mapped[int] = mapped_column(Tokens, server_default="0")
+    input_audio: Mapped[int] = mapped_column(Tokens, server_default="0")
+    output_audio: Mapped[int] = mapped_column(Tokens, server_default="0")
+    other_meters: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    reported: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    latency_ms: Mapped[int | None]
+    first_byte_ms: Mapped[int | None]
+    client_request_id: Mapped[str | None]
+    ingested_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+
+    __table_args__ = (
+        CheckConstraint("state in ('provisional', 'settled')", name="state"),
+        CheckConstraint("usage_source in ('reported', 'estimated', 'none')", name="usage_source"),
+        *(CheckConstraint(f"{meter} >= 0", name=meter) for meter in METERS),
+        Index("ix_usage_event_key_id", "workspace_id", "key_id", "occurred_at"),
+        {"postgresql_partition_by": "RANGE (occurred_at)"},
+    )
+
+
+class ChargeRow(Base):
+    """What one call costs. A null cost is *unpriced*, which is not 0."""
+
+    __tablename__ = "charge"
+
+    workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
+    occurred_at: Mapped[datetime] = mapped_column(primary_key=True)
+    event_id: Mapped[UUID] = mapped_column(primary_key=True)
+    price_ids: Mapped[list[UUID]] = mapped_column(ARRAY(SqlUuid(as_uuid=True)))
+    list_cost: Mapped[Decimal | None]
+    billed_cost: Mapped[Decimal | None]
+    currency: Mapped[str] = mapped_column(server_default="USD")
+    rated_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+
+    __table_args__ = ({"postgresql_partition_by": "RANGE (occurred_at)"},)
+
+
+class IngestCursorRow(Base):
+    """How far a bucket's stream has been read; it moves in the transaction that wrote the rows."""
+
+    __tablename__ = "ingest_cursor"
+
+    bucket: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    last_id: Mapped[str]
+    replid: Mapped[str]
+    updated_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+
+
+class IngestRejectRow(Base):
+    """A stream entry that is no usage event. Kept for repair; the ledger goes on without it."""
+
+    __tablename__ = "ingest_reject"
+
+    bucket: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    entry_id: Mapped[str] = mapped_column(primary_key=True)
+    payload: Mapped[bytes]
+    reason: Mapped[str]
+    rejected_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+
+
+COUNTS = ("requests", "failed", "provisional", "estimated", "unpriced")
+"""How many events of the hour; each but `requests` counts those of one kind."""
+
+
+def _rollup(name: str, *dimensions: str) -> Table:
+    """Make one narrow read model: sums of a workspace-local hour by one dimension."""
+    return Table(
+        name,
+        Base.metadata,
+        Column("workspace_id", SqlUuid(as_uuid=True), primary_key=True),
+        Column("hour_start", DateTime(timezone=True), primary_key=True),
+        *(Column(dimension, SqlUuid(as_uuid=True), primary_key=True) for dimension in dimensions),
+        *(Column(count, Integer, nullable=False, server_default="0") for count in COUNTS),
+        *(Column(meter, BigInteger, nullable=False, server_default="0") for meter in METERS),
+        Column("list_cost", Numeric(24, 12), nullable=False, server_default="0"),
+        Column("billed_cost", Numeric(24, 12), nullable=False, server_default="0"),
+    )
+
+
+ROLLUPS = {
+    "key_id": _rollup("rollup_hour_key", "key_id"),
+    "application_id": _rollup("rollup_hour_app", "application_id"),
+    "model_id": _rollup("rollup_hour_model", "model_id", "deployment_id"),
+}
+"""The read models by their leading dimension."""

@@ -1,0 +1,72 @@
+"""Secrets: keys hashed for look-up, provider credentials sealed for storage.
+
+Both keys come from `SECRET_KEY` by HKDF, so one setting protects the installation and neither
+key can be used in the other's place.
+"""
+
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
+
+PEPPER_VERSION = 1
+_FORMAT = 1
+_WRAPPED = 40
+_NONCE = 12
+
+
+class CannotOpen(Exception):
+    """A sealed secret does not open with this installation's `SECRET_KEY`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """Hashes API keys and seals provider secrets. `secret_key` is never kept."""
+
+    pepper: bytes = field(repr=False)
+    master: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, secret_key: str) -> "Vault":
+        """Derive both keys from the installation's secret."""
+        return cls(_derive(secret_key, b"api-key pepper 1"), _derive(secret_key, b"credential master 1"))
+
+    def hash_key(self, token: bytes) -> bytes:
+        """Hash a whole API key with the pepper, 32 bytes.
+
+        Keys have full entropy, so a slow hash would buy nothing; look-up by hash is also what
+        keeps the comparison free of timing.
+        """
+        return hmac.digest(self.pepper, token, "sha256")
+
+    def seal(self, plain: str, context: bytes) -> bytes:
+        """Encrypt under a fresh data key that the master key wraps; `context` must match on opening."""
+        data_key, nonce = secrets.token_bytes(32), secrets.token_bytes(_NONCE)
+        sealed = AESGCM(data_key).encrypt(nonce, plain.encode(), context)
+        return bytes([_FORMAT]) + self.key_id + aes_key_wrap(self.master, data_key) + nonce + sealed
+
+    def open(self, sealed: bytes, context: bytes) -> str:
+        """Decrypt; raise `CannotOpen` for another installation's secret or another context."""
+        if sealed[0] != _FORMAT or sealed[1:5] != self.key_id:
+            raise CannotOpen("the secret was sealed with another SECRET_KEY")
+        wrapped, rest = sealed[5 : 5 + _WRAPPED], sealed[5 + _WRAPPED :]
+        try:
+            data_key = aes_key_unwrap(self.master, wrapped)
+            return AESGCM(data_key).decrypt(rest[:_NONCE], rest[_NONCE:], context).decode()
+        except (InvalidTag, InvalidUnwrap) as error:
+            raise CannotOpen("the sealed secret is damaged or belongs elsewhere") from error
+
+    @property
+    def key_id(self) -> bytes:
+        """Four bytes that tell which master key sealed a secret."""
+        return sha256(self.master).digest()[:4]
+
+
+def _derive(secret_key: str, purpose: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"llm-gateway " + purpose).derive(secret_key.encode())

@@ -1,0 +1,60 @@
+"""How every process learns of a change within a second.
+
+Each change to the catalogue or the keys adds 1 to the one `revision` row in its own transaction
+(so changes commit in the order of their numbers) and, after the commit, tells Redis. Proxies
+compare the value in Redis with the last one they saw, for inequality; the worker repeats it, so
+a lost announcement costs a second and not a change.
+"""
+
+import logging
+
+from redis.exceptions import RedisError
+from sqlalchemy import select, update
+
+from app.extensions import after_commit, db, redis
+from app.workspace.tables import RevisionRow
+
+REDIS_KEY = "gateway:revisions"
+"""Holds `<catalogue>.<keys>`; never expires."""
+
+log = logging.getLogger(__name__)
+
+
+def bump_catalogue() -> int:
+    """Give the running transaction's change to models, providers or prices its number."""
+    return _bump(catalogue=1)
+
+
+def bump_keys() -> int:
+    """Give the running transaction's change to keys its number; key rows carry it."""
+    return _bump(keys=1)
+
+
+def current() -> tuple[int, int]:
+    """Read both numbers from the database: catalogue, keys."""
+    row = db.session.execute(select(RevisionRow.catalogue, RevisionRow.keys)).one()
+    return row.catalogue, row.keys
+
+
+def announce() -> None:
+    """Tell the proxies, by Redis; a failure is logged, and the worker's next round repairs it."""
+    try:
+        catalogue, keys = current()
+        redis().set(REDIS_KEY, f"{catalogue}.{keys}")
+    except RedisError as error:
+        log.warning("could not announce a change", extra={"cause": type(error).__name__})
+    finally:
+        db.session.rollback()
+
+
+def _bump(catalogue: int = 0, keys: int = 0) -> int:
+    """Add to one counter and announce it after the commit."""
+    session = db.session()
+    name = "catalogue" if catalogue else "keys"
+    number = session.execute(
+        update(RevisionRow)
+        .values(catalogue=RevisionRow.catalogue + catalogue, keys=RevisionRow.keys + keys)
+        .returning(getattr(RevisionRow, name))
+    ).scalar_one()
+    after_commit("announce", announce)
+    return int(number)
