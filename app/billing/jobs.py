@@ -1,0 +1,137 @@
+"""The ledger's RQ job, and the calls that enqueue and watch it.
+
+Jobs carry no payload: the data stays in its stream until a transaction has it. So a job that
+fails, is lost or runs twice costs nothing but time, and recovery never asks RQ's registries.
+"""
+
+import logging
+import time
+from types import FrameType
+from typing import Any
+
+import psycopg
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue
+from rq.job import Job
+from rq.results import Result
+
+from app.billing.events import stream_key
+from app.billing.ingest import ingest
+from app.config import Settings
+from app.extensions import connect_redis
+from app.units import BUCKETS, bucket_tag
+
+DRAIN_LIMIT_S = 30.0
+JOB_TIMEOUT_S = 60
+FAILURE_TTL_S = 3600
+MOST_FAILED = 50
+"""Failed jobs that are kept for people to see; older ones are deleted."""
+
+RUNNABLE = frozenset({"app.billing.jobs.drain"})
+"""The functions that a job may name."""
+
+log = logging.getLogger(__name__)
+
+
+class OurJob(Job):
+    """A job that runs only our own functions: whoever can write to Redis can name any function in one."""
+
+    success_callback = failure_callback = stopped_callback = property(lambda _self: None)
+
+    def perform(self) -> Any:
+        if self.func_name not in RUNNABLE:
+            raise NotOurs("the job names a function that is no job of ours")
+        return super().perform()
+
+
+class NotOurs(Exception):
+    """Somebody else wrote this job."""
+
+
+class _Stop:
+    """Whether this process was told to stop; a signal handler sets it."""
+
+    asked = False
+
+
+def drain() -> None:
+    """RQ job: take everything that waits into the ledger, bucket by bucket in turn, for at most 30 s.
+
+    A bucket that fails does not stop the others; its error is raised at the end, so that the job shows as failed.
+    """
+    settings = Settings.read()
+    deadline = time.monotonic() + DRAIN_LIMIT_S
+    failed: dict[int, Exception] = {}
+    with connect_redis(settings.redis_url) as redis, connect(settings.database_ingest_url) as database:
+        while not _Stop.asked and time.monotonic() < deadline:
+            buckets = [bucket for bucket in waiting(redis) if bucket not in failed]
+            took = [_batch(bucket, database, redis, failed) for bucket in buckets]
+            if not any(took):
+                break
+    if failed:
+        raise next(iter(failed.values()))
+
+
+def stop_soon(_number: int, _frame: FrameType | None) -> None:
+    """Signal handler of a working job: end after the running batch. What is left waits for the next job."""
+    _Stop.asked = True
+
+
+def connect(url: str) -> psycopg.Connection:
+    """Open a connection to the ledger; raise `psycopg.OperationalError` when there is none within 3 s."""
+    return psycopg.connect(url, autocommit=True, connect_timeout=3, application_name="llm-gateway-worker")
+
+
+def waiting(redis: Redis) -> list[int]:
+    """List the buckets whose stream holds entries. A key of another type counts as empty: it is no stream."""
+    asked = redis.pipeline(transaction=False)
+    for bucket in range(BUCKETS):
+        asked.xlen(stream_key(bucket_tag(bucket)))
+    lengths = asked.execute(raise_on_error=False)
+    broken = [length for length in lengths if isinstance(length, Exception)]
+    if len(broken) == BUCKETS:
+        raise broken[0]
+    return [bucket for bucket, length in enumerate(lengths) if isinstance(length, int) and length]
+
+
+def enqueue(queue: Queue) -> bool:
+    """Enqueue a drain when none waits; tell whether it did."""
+    if queue.count:
+        return False
+    queue.enqueue(drain, result_ttl=0, failure_ttl=FAILURE_TTL_S, job_timeout=JOB_TIMEOUT_S)
+    return True
+
+
+def last_failure(queue: Queue) -> float | None:
+    """Tell when the newest failed job failed, in Unix seconds; None when there is none."""
+    newest: Any = queue.connection.zrange(queue.failed_job_registry.key, -1, -1, withscores=True)
+    return newest[0][1] - FAILURE_TTL_S if newest else None
+
+
+def forget_failures(queue: Queue) -> int:
+    """Delete failed jobs beyond the newest `MOST_FAILED`, unread; return how many."""
+    registry = queue.failed_job_registry.key
+    old: Any = queue.connection.zrange(registry, 0, -MOST_FAILED - 1)
+    ids = [raw.decode() for raw in old]
+    if ids:
+        asked = queue.connection.pipeline()
+        asked.zrem(registry, *ids)
+        asked.delete(*map(Job.key_for, ids), *map(Result.get_key, ids))
+        asked.execute()
+    return len(ids)
+
+
+def _batch(bucket: int, database: psycopg.Connection, redis: Redis, failed: dict[int, Exception]) -> bool:
+    """Take one batch of a bucket; tell whether there was one. A lost connection ends the job."""
+    try:
+        batch = ingest(bucket, database=database, redis=redis)
+    except (psycopg.OperationalError, RedisError):
+        raise
+    except Exception as error:  # noqa: BLE001  # whatever is wrong with one bucket, the others go on
+        log.error(  # noqa: TRY400  # RQ logs the traceback, once for the job
+            "a bucket could not be taken into the ledger", extra={"bucket": bucket, "cause": type(error).__name__}
+        )
+        failed[bucket] = error
+        return False
+    return batch is not None and batch.read > 0

@@ -1,0 +1,36 @@
+"""Month partitions of the ledger, made before the month begins.
+
+A month that has none is no reason to refuse a row: the default partition takes it.
+"""
+
+import logging
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import psycopg
+
+MONTHS_AHEAD = 4
+"""The running month and three more."""
+
+log = logging.getLogger(__name__)
+
+
+def ensure_ahead(connection: psycopg.Connection, now: datetime) -> int:
+    """Make the partitions from this month on that are missing; return how many were made."""
+    made = connection.execute("select ensure_partitions(%s, %s)", [now, MONTHS_AHEAD]).fetchone()
+    return int(made[0]) if made else 0
+
+
+def ensure_for(connection: psycopg.Connection, instants: Iterable[datetime]) -> None:
+    """Make what is missing for these instants; a failure is logged and undone, the transaction goes on."""
+    months = sorted({(instant.year, instant.month) for instant in (i.astimezone(UTC) for i in instants)})
+    for year, month in months:
+        name = f"public.usage_event_{year:04}{month:02}"
+        known = connection.execute("select to_regclass(%s) is not null", [name]).fetchone()
+        if known and known[0]:
+            continue
+        try:
+            with connection.transaction():
+                connection.execute("select ensure_partitions(%s, 1)", [datetime(year, month, 1, tzinfo=UTC)])
+        except (psycopg.IntegrityError, psycopg.ProgrammingError) as error:
+            log.warning("a month has no partition", extra={"partition": name, "cause": type(error).__name__})

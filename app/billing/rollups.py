@@ -1,0 +1,153 @@
+"""Rollups: sums of the ledger by workspace-local hour, in several narrow tables.
+
+They are read models: each can be made again from the ledger. Ingest changes them only by the
+difference that its own rows make, in the transaction that writes those rows.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+from operator import add
+from typing import Any, NamedTuple
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import psycopg
+from psycopg import sql
+
+from app.billing.events import DONE, ESTIMATED, PROVISIONAL, UNSETTLED
+from app.billing.tables import COUNTS, ROLLUPS
+from app.units import local_hour_of
+from app.wire.usage import METERS
+
+NO_APPLICATION = UUID(int=0)
+"""Stands for the missing application of a call, so that every table adds up to the same."""
+QUARTER_S = 900
+SUMS = (*COUNTS, *METERS, "list_cost", "billed_cost")
+"""The columns that are added to, in the order of an `Amounts`."""
+
+Amounts = tuple[int | Decimal, ...]
+
+
+class Place(NamedTuple):
+    """Where one call counts in every rollup."""
+
+    workspace_id: UUID
+    hour_start: datetime
+    key_id: UUID
+    application_id: UUID
+    model_id: UUID
+    deployment_id: UUID
+
+
+class Facts(NamedTuple):
+    """What the sums need to know of one call. A cost of None is unpriced."""
+
+    outcome: str
+    state: str
+    usage_source: str
+    meters: Mapping[str, int]
+    cost_usd: Decimal | None
+
+
+class Changes:
+    """Differences to the rollups, gathered by place and written once for each row."""
+
+    def __init__(self) -> None:
+        self._sums: dict[Place, Amounts] = {}
+        self._removed = False
+
+    def count(self, place: Place, facts: Facts) -> None:
+        """Add one call."""
+        self._add(place, amounts(facts))
+
+    def take_back(self, place: Place, facts: Facts) -> None:
+        """Take away one call that was counted before."""
+        self._add(place, tuple(-amount for amount in amounts(facts)))
+        self._removed = True
+
+    def write(self, connection: psycopg.Connection) -> None:
+        """Add the differences to every rollup, rows in the order of their keys; rows without calls are deleted."""
+        for dimension, table in ROLLUPS.items():
+            keys = [column.name for column in table.primary_key]
+            sums = self._by(keys)
+            columns = zip(*((*key, *values) for key, values in sorted(sums.items())), strict=True)
+            connection.execute(_adding(dimension), [list(column) for column in columns])
+            if self._removed:
+                hours = sorted({(key[0], key[1]) for key in sums})
+                workspaces, starts = (list(column) for column in zip(*hours, strict=True))
+                connection.execute(_deleting(dimension), [workspaces, starts])
+
+    def _add(self, place: Place, more: Amounts) -> None:
+        known = self._sums.get(place)
+        self._sums[place] = more if known is None else tuple(map(add, known, more))
+
+    def _by(self, keys: list[str]) -> dict[tuple[Any, ...], Amounts]:
+        """Add the places up by a rollup's own key."""
+        sums: dict[tuple[Any, ...], Amounts] = {}
+        positions = [Place._fields.index(name) for name in keys]
+        for place, more in self._sums.items():
+            key = tuple(place[position] for position in positions)
+            known = sums.get(key)
+            sums[key] = more if known is None else tuple(map(add, known, more))
+        return sums
+
+
+def amounts(facts: Facts) -> Amounts:
+    """Say what one call adds to each column of `SUMS`."""
+    cost = facts.cost_usd
+    usd = Decimal(0) if cost is None else cost
+    return (
+        1,
+        int(facts.outcome not in (DONE, UNSETTLED)),
+        int(facts.state == PROVISIONAL),
+        int(facts.usage_source == ESTIMATED),
+        int(cost is None),
+        *[facts.meters.get(meter, 0) for meter in METERS],
+        usd,
+        usd,
+    )
+
+
+def hour_of(instant: datetime, in_zone: ZoneInfo) -> datetime:
+    """Find the start of the local hour around an instant, from memory when the quarter-hour is known.
+
+    Since 1972 every zone's offset is a whole number of quarter-hours, and so is every change of one:
+    within a quarter-hour of UTC the local hour is the same.
+    """
+    return _hour_of_quarter(int(instant.timestamp()) // QUARTER_S, in_zone)
+
+
+@lru_cache(maxsize=65_536)
+def _hour_of_quarter(quarter: int, in_zone: ZoneInfo) -> datetime:
+    return local_hour_of(datetime.fromtimestamp(quarter * QUARTER_S, UTC), in_zone)
+
+
+@lru_cache
+def _adding(dimension: str) -> sql.Composed:
+    """One statement for all rows: a list for each column, then the sum with what is there."""
+    table = ROLLUPS[dimension]
+    lists = sql.SQL(", ").join(sql.Placeholder() * len(table.columns))
+    added = sql.SQL(", ").join(sql.SQL("{0} = r.{0} + excluded.{0}").format(sql.Identifier(name)) for name in SUMS)
+    return sql.SQL(
+        "insert into {table} as r ({columns}) select * from unnest({lists}) on conflict ({keys}) do update set {added}"
+    ).format(
+        table=sql.Identifier(table.name),
+        columns=_names(column.name for column in table.columns),
+        lists=lists,
+        keys=_names(column.name for column in table.primary_key),
+        added=added,
+    )
+
+
+@lru_cache
+def _deleting(dimension: str) -> sql.Composed:
+    return sql.SQL(
+        "delete from {} where (workspace_id, hour_start) in (select * from unnest(%s::uuid[], %s::timestamptz[]))"
+        " and requests = 0"
+    ).format(sql.Identifier(ROLLUPS[dimension].name))
+
+
+def _names(columns: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, columns))

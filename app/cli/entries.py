@@ -1,0 +1,95 @@
+"""What a configuration file asks for, as values. Each entry knows its line."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from app.application.limits import Limits
+from app.cli.yaml_fields import Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderEntry:
+    """An upstream account as the file wants it; `api_key` is empty where none is wanted."""
+
+    line: int
+    name: str
+    kind: str
+    base_url: str
+    api_key: str = field(repr=False)
+    timeouts: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentEntry:
+    """An upstream model, at a provider by its name."""
+
+    line: int
+    provider: str
+    model: str
+    weight: int
+    priority: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEntry:
+    """An alias; `price` is dollars per million tokens by meter, empty for an unpriced model."""
+
+    line: int
+    name: str
+    deployments: tuple[DeploymentEntry, ...]
+    price: dict[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyEntry:
+    """An API key; `secret` None is one that we make."""
+
+    line: int
+    path: str
+    name: str
+    secret: str | None = field(repr=False)
+    models: tuple[str, ...]
+    active: bool
+    limits: Limits
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplicationEntry:
+    """An application with its keys."""
+
+    line: int
+    name: str
+    cost_centre: str | None
+    keys: tuple[KeyEntry, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkspaceEntry:
+    """A workspace with its applications."""
+
+    line: int
+    name: str
+    timezone: str
+    applications: tuple[ApplicationEntry, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A whole file. `problems` says what is wrong with it; nothing may be applied while there is one."""
+
+    providers: tuple[ProviderEntry, ...]
+    models: tuple[ModelEntry, ...]
+    workspaces: tuple[WorkspaceEntry, ...]
+    problems: tuple[Problem, ...] = ()
+
+    def every_key(self) -> Iterator[KeyEntry]:
+        """Every key of the file, in its order."""
+        for workspace in self.workspaces:
+            for application in workspace.applications:
+                yield from application.keys
+
+
+NamedEntry = ProviderEntry | ModelEntry | KeyEntry | ApplicationEntry | WorkspaceEntry

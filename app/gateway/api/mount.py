@@ -1,0 +1,109 @@
+"""Between Flask and the line: a request becomes an `Inbound`, an `Answer` becomes a response."""
+
+import re
+from typing import Any, cast
+
+from flask import Flask, Response, current_app, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import MethodNotAllowed as WrongMethod
+
+from app import errors
+from app.config import MAX_BODY_BYTES
+from app.gateway import headers
+from app.gateway.call import Answer, Inbound
+from app.gateway.process import Process
+from app.logging import metrics
+from app.units import new_id
+from app.wire.clients import openai_errors
+
+BODY_LIMIT_S = 30.0
+"""How long a client may take to send the body it announced."""
+API_PREFIXES = ("/v1", "/chat/", "/models", "/openai/", "/api/")
+_WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def process() -> Process:
+    """The line's parts in this worker."""
+    found = current_app.extensions.get("gateway")
+    if found is None:
+        raise errors.Unavailable("This process does not serve models.")
+    return cast(Process, found)
+
+
+def inbound() -> Inbound:
+    """Read the running request; raise `RequestIncomplete` or `RequestTooLarge`."""
+    socket = request.environ.get("gunicorn.socket")
+    return Inbound(token(), _body(socket), socket, client_request_id())
+
+
+def token() -> bytes:
+    """The API key in `Authorization: Bearer`, b"" without one. The scheme's case does not matter."""
+    scheme, _, value = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return value.strip().encode("latin-1", "replace") if scheme.lower() == "bearer" else b""
+
+
+def client_request_id() -> str | None:
+    """The client's own request id; None unless it is well-formed."""
+    given = request.environ.get("HTTP_X_REQUEST_ID")
+    return given if given and _WELL_FORMED_ID.fullmatch(given) else None
+
+
+def response(answer: Answer) -> Response:
+    """Send an answer; whatever happens to it, `close` runs when the response is closed."""
+    sent = Response(answer.body, answer.status, answer.headers)
+    sent.call_on_close(answer.close)
+    return sent
+
+
+def refusal(error: errors.GatewayError) -> Response:
+    """Say an error in the dialect's words."""
+    found = headers.of_error(error) + error.call_headers
+    if not error.call_headers:
+        found.append(("x-request-id", str(new_id())))
+        metrics.refused(error.code)
+    return Response(openai_errors.json_of(error), error.http_status, found)
+
+
+def _body(socket: Any) -> bytes:
+    """Read the whole body or refuse: half a body is never taken for a whole one."""
+    if socket is not None:
+        socket.settimeout(BODY_LIMIT_S)
+    try:
+        body = request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        raise errors.RequestTooLarge(f"The body is larger than {MAX_BODY_BYTES // 1024 // 1024} MiB.") from None
+    except (OSError, HTTPException) as error:
+        raise errors.RequestIncomplete("The body did not arrive whole.") from error
+    finally:
+        if socket is not None:
+            socket.settimeout(None)
+    if request.content_length is not None and len(body) < request.content_length:
+        raise errors.RequestIncomplete("The body is shorter than its Content-Length says.")
+    return body
+
+
+class _JsonErrors:
+    """Answers what no route answers: JSON for the API's paths, Flask's own page elsewhere."""
+
+    def install(self, app: Flask) -> None:
+        app.register_error_handler(errors.GatewayError, refusal)
+        app.register_error_handler(HTTPException, self.http)
+        app.register_error_handler(Exception, self.bug)
+
+    def http(self, error: HTTPException) -> Any:
+        if not request.path.startswith(API_PREFIXES):
+            return error
+        if isinstance(error, WrongMethod):
+            answer = refusal(errors.MethodNotAllowed(f"{request.method} is not allowed here."))
+            answer.headers["allow"] = ", ".join(error.valid_methods or ())
+            return answer
+        if error.code == 404:
+            return refusal(errors.RouteNotFound("There is nothing at this address. See the gateway's documentation."))
+        return refusal(errors.BadRequest("The request cannot be read."))
+
+    def bug(self, error: Exception) -> Response:
+        current_app.logger.error("a request failed inside the gateway", exc_info=error)
+        return refusal(errors.Bug("The gateway failed. The operator finds the cause in its log."))
+
+
+json_error = _JsonErrors()

@@ -1,0 +1,53 @@
+"""One proxied request, step by step. Read this file first.
+
+    authenticate → parse → admit → route → (translate → send) per target → stream → meter → settle
+
+Each step is a module of its name. A step that refuses raises; `serve` lets that pass to the face,
+which says it in its dialect. After admission a call is settled exactly once: when the answer is
+closed, or here when there will be none.
+"""
+
+import logging
+
+from app import errors
+from app.gateway import admit, authenticate, headers, parse, route, send, settle, stream
+from app.gateway.call import Answer, Call, Inbound
+from app.gateway.process import Process
+
+log = logging.getLogger(__name__)
+
+
+def serve(process: Process, inbound: Inbound) -> Answer:
+    """Serve one chat request; raise a `GatewayError` when there is no answer to hand on."""
+    caller = authenticate.caller_of(process, inbound.token)
+    call = parse.chat(process, inbound, caller)
+    targets = route.plan(call)
+    admit.check(process, call, targets[0])
+    try:
+        answer = _answer(call, send.attempt(call, targets[0]))
+    except errors.GatewayError as error:
+        raise _ended(process, call, error) from error
+    except Exception as error:
+        log.exception("a call failed inside the gateway", extra={"request_id": str(call.event_id)})
+        raise _ended(
+            process, call, errors.Bug("The gateway failed. The operator finds the cause in its log.")
+        ) from error
+    answer.close = lambda: settle.once(process, call)
+    return answer
+
+
+def _answer(call: Call, result: bytes | stream.Flow) -> Answer:
+    call.status = 200
+    if isinstance(result, bytes):
+        return Answer(200, headers.of_answer(call), result)
+    return Answer(200, headers.of_stream(call), iter(result))
+
+
+def _ended(process: Process, call: Call, error: errors.GatewayError) -> errors.GatewayError:
+    """Settle a call that has no answer; the error knows whose request it belongs to."""
+    call.outcome = stream.outcome_of(error)
+    call.error_code = error.code
+    call.status = error.http_status
+    settle.once(process, call)
+    error.call_headers = headers.of_failure(call)
+    return error

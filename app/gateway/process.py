@@ -1,0 +1,57 @@
+"""What one gunicorn worker holds for the line: its Redis connection, its knowledge, its open calls."""
+
+from dataclasses import dataclass
+
+import gevent
+from flask import Flask
+
+from app.crypto import Vault
+from app.extensions import settings, vault
+from app.gateway.intents import SCRIPTS
+from app.gateway.open_calls import OpenCalls
+from app.gateway.pipe import Pipe
+from app.gateway.snapshot import Known, Refresher
+
+SETTLE_LIMIT_S = 8.0
+
+
+@dataclass(slots=True)
+class Process:
+    """The parts that live as long as the worker."""
+
+    vault: Vault
+    pipe: Pipe
+    refresher: Refresher
+    open_calls: OpenCalls
+    draining: bool = False
+
+    @property
+    def known(self) -> Known:
+        """Keys and models as of the last refresh."""
+        return self.refresher.known
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether calls can be served: something is known and the process is not being stopped."""
+        return self.refresher.is_loaded and not self.draining
+
+    def drain(self) -> None:
+        """Take no new traffic; open calls may go on up to a limit."""
+        self.draining = True
+        self.open_calls.start_draining()
+
+    def finish(self) -> int:
+        """Wait for Redis to acknowledge what was settled; return how many settlements it has not."""
+        return self.pipe.close(SETTLE_LIMIT_S)
+
+
+def start(app: Flask) -> Process:
+    """Start the greenlets of this worker; call once, in the worker, not in its parent."""
+    with app.app_context():
+        pipe = Pipe(settings().redis_url, SCRIPTS)
+        process = Process(vault(), pipe, Refresher(app, pipe), OpenCalls(pipe))
+    pipe.start()
+    gevent.spawn(process.refresher.run)
+    gevent.spawn(process.open_calls.watch)
+    app.extensions["gateway"] = process
+    return process

@@ -1,0 +1,53 @@
+"""Step 10: the end of a call, exactly once, whatever happened. Nobody waits for it."""
+
+import time
+
+from app.billing import events
+from app.gateway import meter
+from app.gateway.call import Call
+from app.gateway.intents import DONE_MARK_S, done_key, intent_key, intents_key
+from app.gateway.process import Process
+from app.logging import metrics, process_log
+
+
+def once(process: Process, call: Call) -> None:
+    """Let the upstream go, release the intent and append the usage event in one Lua call."""
+    if call.settled:
+        return
+    call.settled = True
+    if call.exchange is not None:
+        call.exchange.close()
+    process.open_calls.discard(call)
+    event = meter.final(call)
+    tag, event_id = call.caller.tag, call.event_id
+    keys = (intents_key(tag), intent_key(tag, event_id), done_key(tag, event_id), events.stream_key(tag))
+    process.pipe.send_script("settle", keys, str(event_id), events.encode(event), DONE_MARK_S)
+    _report(call, event)
+
+
+def _report(call: Call, event: events.UsageEvent) -> None:
+    metrics.call_ended(
+        route="/v1/chat/completions",
+        status=call.status,
+        outcome=event.outcome,
+        error_code=event.error_code,
+        seconds=time.monotonic() - call.started,
+        first_byte_s=call.first_byte_s,
+        meters=event.meters,
+        cost_usd=meter.cost_of(call, event),
+    )
+    process_log.call(
+        {
+            "request_id": str(event.event_id),
+            "workspace": str(event.workspace_id),
+            "key": str(event.key_id),
+            "alias": event.alias,
+            "provider": event.provider,
+            "status": call.status,
+            "outcome": event.outcome,
+            "code": event.error_code,
+            "latency_ms": event.latency_ms,
+            "first_byte_ms": event.first_byte_ms,
+            "tokens": event.meters,
+        }
+    )

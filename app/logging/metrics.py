@@ -1,0 +1,114 @@
+"""The counters of the line, right over all processes of a node; `scrape` shows them.
+
+With `PROMETHEUS_MULTIPROC_DIR` set before this module is imported (gunicorn's configuration does),
+every process keeps its figures in files there and a scrape adds them up. Labels are bounded: no
+key, user, workspace or model ever is one. A counter is a float; the exact money is in the ledger.
+"""
+
+import logging
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess
+
+REGISTRY = CollectorRegistry()
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+CHILD_LIMIT = 200
+"""Label sets of one metric; whatever comes after is counted as `other`, so that a slip cannot fill memory."""
+
+log = logging.getLogger(__name__)
+
+_requests = Counter(
+    "gateway_requests",
+    "Admitted calls that ended.",
+    ("route", "status_class", "outcome"),
+    registry=REGISTRY,
+)
+_seconds = Histogram(
+    "gateway_request_seconds", "Time from request to end of answer.", registry=REGISTRY, buckets=SECONDS
+)
+_first_byte = Histogram(
+    "gateway_first_byte_seconds",
+    "Time from request to the first byte of the answer.",
+    registry=REGISTRY,
+    buckets=SECONDS,
+)
+_tokens = Counter("gateway_tokens", "Tokens used, by meter.", ("meter",), registry=REGISTRY)
+_cost = Counter("gateway_cost_dollars", "List price of the calls; the ledger has it exactly.", registry=REGISTRY)
+_errors = Counter("gateway_errors", "Calls that ended in an error, by our code.", ("code",), registry=REGISTRY)
+_refusals = Counter("gateway_refusals", "Calls refused before any upstream, by our code.", ("code",), registry=REGISTRY)
+_in_flight = Gauge("gateway_calls_in_flight", "Calls being served now.", registry=REGISTRY, multiprocess_mode="livesum")
+_pending = Gauge(
+    "gateway_settlements_pending",
+    "Settlements that Redis has not acknowledged.",
+    registry=REGISTRY,
+    multiprocess_mode="livesum",
+)
+
+_request_children: dict[tuple[str, int, str], Any] = {}
+_children: dict[tuple[Any, str], Any] = {}
+
+
+def call_started() -> None:
+    """Count a call in; exactly one `call_ended` follows."""
+    _in_flight.inc()
+
+
+def call_ended(  # noqa: PLR0913  # one call, one line: a value object would cost more than the counters
+    *,
+    route: str,
+    status: int,
+    outcome: str,
+    error_code: str | None = None,
+    seconds: float,
+    first_byte_s: float | None = None,
+    meters: Mapping[str, int] | None = None,
+    cost_usd: Decimal | None = None,
+) -> None:
+    """Count a call that ended. `route` is the route's pattern, `outcome` one of the terminal states."""
+    known = (route, status // 100, outcome)
+    (_request_children.get(known) or _request_child(known)).inc()
+    _seconds.observe(seconds)
+    _in_flight.dec()
+    if first_byte_s is not None:
+        _first_byte.observe(first_byte_s)
+    if meters:
+        for meter, count in meters.items():
+            (_children.get((_tokens, meter)) or _child(_tokens, meter)).inc(count)
+    if cost_usd:
+        _cost.inc(float(cost_usd))
+    if error_code:
+        (_children.get((_errors, error_code)) or _child(_errors, error_code)).inc()
+
+
+def refused(code: str) -> None:
+    """Count a refusal by its code: rate limit, unknown key, malformed request."""
+    (_children.get((_refusals, code)) or _child(_refusals, code)).inc()
+
+
+def settlements_pending(count: int) -> None:
+    """Say how many settlements of this process wait for Redis."""
+    _pending.set(count)
+
+
+def worker_gone(pid: int) -> None:
+    """Forget the gauges of a process that ended; gunicorn's `child_exit` calls it."""
+    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+def _request_child(known: tuple[str, int, str]) -> Any:
+    """Find the child of a label set, and keep it: resolving labels costs as much as counting."""
+    route, status_class, outcome = known if len(_request_children) < CHILD_LIMIT else ("other", known[1], "other")
+    child = _requests.labels(route, f"{status_class}xx", outcome)
+    if len(_request_children) < CHILD_LIMIT:
+        _request_children[known] = child
+    return child
+
+
+def _child(metric: Counter, label: str) -> Any:
+    if len(_children) >= CHILD_LIMIT:
+        return metric.labels("other")
+    child = _children[metric, label] = metric.labels(label)
+    return child

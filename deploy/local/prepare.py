@@ -1,0 +1,51 @@
+"""Brings the database to the newest schema, makes what a first start needs, and applies a configuration file.
+
+`python -m deploy.local.prepare ECHO_URL [FILE]`, run before the gateway starts, in one process
+since each import of the app costs half a second. Writes what `bootstrap` says to stdout, one JSON object.
+"""
+
+import contextlib
+import io
+import sys
+
+import flask_migrate
+import redis
+from flask import Flask
+from flask.cli import ScriptInfo
+from sqlalchemy.exc import OperationalError
+
+from app import create_app
+
+
+def main(echo_url: str, *files: str) -> None:
+    """Do the three steps; end with a sentence and code 1 at the first that fails."""
+    app = create_app()
+    try:
+        app.extensions["redis"].ping()
+        with app.app_context():
+            flask_migrate.upgrade()
+        made = _command(app, "bootstrap", "--echo-url", echo_url)
+    except redis.exceptions.RedisError as error:
+        sys.exit(f"REDIS_URL: the server cannot be used: {error}")
+    except OperationalError as error:
+        sys.exit(f"DATABASE_URL: the server cannot be used: {error.orig}")
+    for file in files:
+        sys.stderr.write(_command(app, "apply", file))
+    sys.stdout.write(made)
+
+
+def _command(app: Flask, *arguments: str) -> str:
+    """Run a `flask` command and give what it printed. One that fails has said why and ends this process."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            app.cli.main(list(arguments), prog_name="flask --app wsgi", obj=ScriptInfo(create_app=lambda: app))
+    except SystemExit as end:
+        if end.code:
+            sys.stderr.write(printed.getvalue())
+            raise
+    return printed.getvalue()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
