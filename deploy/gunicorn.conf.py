@@ -155,11 +155,6 @@ def post_worker_init(worker: Any) -> None:
         gateway.start(worker.wsgi)
 
 
-def worker_exit(_server: Any, _worker: Any) -> None:
-    """Let Redis acknowledge what was settled before the worker ends."""
-    gateway.finish()
-
-
 def child_exit(_server: Any, worker: Any) -> None:
     """Take a dead worker's gauges out of the sums."""
     metrics.worker_gone(worker.pid)

@@ -23,6 +23,7 @@ from app.extensions import connect_redis
 from app.units import BUCKETS, bucket_tag
 
 DRAIN_LIMIT_S = 30.0
+LOOK_AGAIN_S = 0.25
 JOB_TIMEOUT_S = 60
 FAILURE_TTL_S = 3600
 MOST_FAILED = 50
@@ -58,17 +59,23 @@ class _Stop:
 def drain() -> None:
     """RQ job: take everything that waits into the ledger, bucket by bucket in turn, for at most 30 s.
 
+    It looks once more before it ends, so that steady traffic costs one fork in 30 s and not four a second.
     A bucket that fails does not stop the others; its error is raised at the end, so that the job shows as failed.
     """
     settings = Settings.read()
-    deadline = time.monotonic() + DRAIN_LIMIT_S
+    deadline_s = time.monotonic() + DRAIN_LIMIT_S
     failed: dict[int, Exception] = {}
+    looked_again = False
     with connect_redis(settings.redis_url) as redis, connect(settings.database_ingest_url) as database:
-        while not _Stop.asked and time.monotonic() < deadline:
+        while not _Stop.asked and time.monotonic() < deadline_s:
             buckets = [bucket for bucket in waiting(redis) if bucket not in failed]
-            took = [_batch(bucket, database, redis, failed) for bucket in buckets]
-            if not any(took):
+            if sum(_batch(bucket, database, redis, failed) for bucket in buckets):
+                looked_again = False
+            elif looked_again or failed:
                 break
+            else:
+                time.sleep(LOOK_AGAIN_S)
+                looked_again = True
     if failed:
         raise next(iter(failed.values()))
 
@@ -124,6 +131,8 @@ def forget_failures(queue: Queue) -> int:
 
 def _batch(bucket: int, database: psycopg.Connection, redis: Redis, failed: dict[int, Exception]) -> bool:
     """Take one batch of a bucket; tell whether there was one. A lost connection ends the job."""
+    if _Stop.asked:
+        return False
     try:
         batch = ingest(bucket, database=database, redis=redis)
     except (psycopg.OperationalError, RedisError):

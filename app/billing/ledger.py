@@ -12,6 +12,7 @@ import msgspec
 import psycopg
 from psycopg import sql
 from psycopg.rows import namedtuple_row
+from psycopg.types.json import Jsonb
 from sqlalchemy.dialects import postgresql
 
 from app.billing.entries import Entry
@@ -112,19 +113,23 @@ def _row(line: Line) -> tuple[Any, ...]:
 _COMMON = frozenset(METERS)
 
 
-def _others(meters: Mapping[str, int]) -> str:
-    """Write the meters that have no column of their own, as JSON."""
+def _others(meters: Mapping[str, int]) -> Jsonb:
+    """Gather the meters that have no column of their own."""
     rare = {name: count for name, count in meters.items() if name not in _COMMON}
-    return msgspec.json.encode(rare).decode() if rare else "{}"
+    return Jsonb(msgspec.json.encode(rare) if rare else b"{}", _as_it_is)
 
 
-def _reported(value: dict[str, Any] | None) -> str | None:
-    """Write the upstream's own usage object as JSON; None when it holds a NUL, which PostgreSQL cannot store.
+def _reported(value: dict[str, Any] | None) -> Jsonb | None:
+    """Pass the upstream's own usage object on; None when it holds a NUL, which PostgreSQL cannot store.
 
     It is evidence, not quantity: the call is billed without it.
     """
-    text = msgspec.json.encode(value).decode() if value is not None else None
-    return None if text is None or "\\u0000" in text else text
+    encoded = msgspec.json.encode(value) if value is not None else None
+    return None if encoded is None or b"\\u0000" in encoded else Jsonb(encoded, _as_it_is)
+
+
+def _as_it_is(encoded: bytes) -> bytes:
+    return encoded
 
 
 def _replace(connection: psycopg.Connection, lines: Sequence[Line]) -> list[tuple[Any, Line]]:

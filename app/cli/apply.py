@@ -3,14 +3,17 @@
 Idempotent, in one transaction, and only ever on the rows that a file made (`managed_by = file`).
 """
 
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 import click
+from flask.cli import with_appcontext
 from sqlalchemy.exc import OperationalError
 
 from app import config as environment
 from app.cli import catalogue, config_file, notices, references, state, tenants
+from app.cli.entries import Config
 from app.cli.journal import Journal
 from app.cli.yaml_fields import InvalidFile, Problem
 from app.extensions import transaction
@@ -21,6 +24,7 @@ from app.workspace.names import Invalid
 @click.command("apply")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@with_appcontext
 def apply(file: Path, *, dry_run: bool) -> None:
     """Make providers, models, workspaces, applications and keys what FILE says."""
     try:
@@ -45,25 +49,32 @@ def apply_text(text: str, *, dry_run: bool, now: datetime) -> tuple[Journal, lis
     journal = Journal()
     warnings: list[str] = []
     try:
-        with transaction(PLATFORM_ID):
-            before = state.read(config)
-            problems = [*config.problems, *references.check(config, before)]
-            if problems:
-                raise InvalidFile(problems)
-            tenants.prune(config, before, journal, now=now)
-            catalogue.apply(config, before, journal, now=now)
-            tenants.apply(config, before, journal, now=now)
-            catalogue.prune(config, before, journal)
-            warnings += notices.unenforced_limits()
+        with suppress(_OnlyLooking), transaction(PLATFORM_ID):
+            warnings = _converge(config, journal, now=now)
             if dry_run:
                 raise _OnlyLooking
-    except _OnlyLooking:
-        pass
+    except OperationalError as error:
+        if config.problems:
+            raise InvalidFile(list(config.problems)) from error
+        raise
     return journal, warnings
 
 
 class _OnlyLooking(Exception):
     """Ends the transaction of a dry run without its changes."""
+
+
+def _converge(config: Config, journal: Journal, *, now: datetime) -> list[str]:
+    """Do the changes in the order in which they need each other; give the warnings."""
+    before = state.read(config)
+    problems = [*config.problems, *references.check(config, before)]
+    if problems:
+        raise InvalidFile(problems)
+    tenants.prune(config, before, journal, now=now)
+    catalogue.apply(config, before, journal, now=now)
+    tenants.apply(config, before, journal, now=now)
+    catalogue.prune(config, before, journal)
+    return notices.unenforced_limits()
 
 
 def _text_of(file: Path) -> str:

@@ -32,7 +32,8 @@ from app.cli.entries import (
     WorkspaceEntry,
 )
 from app.cli.yaml_fields import Fields, InvalidFile, Problem, Report, compose
-from app.model import models, price_book
+from app.model import models as model_rules
+from app.model import price_book
 from app.provider import providers
 from app.units import zone
 from app.wire.usage import METERS
@@ -94,7 +95,7 @@ def _model(fields: Fields) -> ModelEntry:
 def _deployment(fields: Fields) -> DeploymentEntry:
     shares = {name: fields.whole(name, default) or 0 for name, default in (("weight", 1), ("priority", 0))}
     for name, value in shares.items():
-        fields.checked(name, partial(models.check_share, name), value)
+        fields.checked(name, partial(model_rules.check_share, name), value)
     model = _if_given(fields, "model", partial(names.check_foreign, "model"))
     return DeploymentEntry(line=fields.line, provider=fields.text("provider"), model=model, **shares)
 
@@ -134,22 +135,24 @@ def _application(fields: Fields, workspace: str, in_zone: ZoneInfo) -> Applicati
         line=fields.line,
         name=name,
         cost_centre=_if_given(fields, "cost_centre", applications.check_cost_centre, "") or None,
-        keys=tuple(_key(inner, f"{workspace}/{name}", in_zone) for inner in fields.each("keys", KEY)),
+        keys=tuple(_key(inner, (workspace, name), in_zone) for inner in fields.each("keys", KEY)),
     )
 
 
-def _key(fields: Fields, application: str, in_zone: ZoneInfo) -> KeyEntry:
+def _key(fields: Fields, place: tuple[str, str], in_zone: ZoneInfo) -> KeyEntry:
     name = _name(fields)
     state = fields.text("state", "active")
     if state not in STATES:
         fields.wrong("state", f"must be {' or '.join(STATES)}, not {state!r}")
     secret = _if_given(fields, "secret", secrets.given) if "secret" in fields else None
+    models = fields.texts("models")
+    fields.checked("models", keys.check_models, models)
     return KeyEntry(
         line=fields.line,
-        path=f"{application}/{name}",
+        place=(*place, name),
         name=name,
         secret=secret,
-        models=tuple(fields.checked("models", keys.check_models, fields.texts("models"))),
+        models=tuple(models),
         active=state == "active",
         limits=_limits(fields),
         expires_at=_instant(fields, "expires_at", in_zone),

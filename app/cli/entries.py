@@ -44,16 +44,21 @@ class ModelEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyEntry:
-    """An API key; `secret` None is one that we make."""
+    """An API key; `secret` None is one that we make. `place` is workspace, application and key."""
 
     line: int
-    path: str
+    place: tuple[str, str, str]
     name: str
     secret: str | None = field(repr=False)
     models: tuple[str, ...]
     active: bool
     limits: Limits
     expires_at: datetime | None
+
+    @property
+    def path(self) -> str:
+        """Its place as people read it."""
+        return "/".join(self.place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ def difference(name: str, before: object, after: object) -> list[str]:
 
 def shown(value: object) -> str:
     """Write a value as people read it; money with at least two decimals."""
-    if value is None or value == "" or value == ():
+    if value is None or value == "":
         return "none"
     if isinstance(value, Decimal):
         whole, _, decimals = f"{value:f}".partition(".")

@@ -78,20 +78,20 @@ def _application(entry: ApplicationEntry, tenant: Tenant) -> Iterator[Problem]:
 
 def _taken_secrets(config: Config, state: State) -> Iterator[Problem]:
     """Find secrets that are other keys' already, wherever those are."""
-    kept = {key.path for key in config.every_key()}
+    kept = {key.place for key in config.every_key()}
     for entry in config.every_key():
         owner = keys.owner_of(entry.secret) if entry.secret else None
         if owner is None:
             continue
-        path, key = _find(*owner, state)
-        leaves = key.managed_by == FILE and path not in kept
-        if path != entry.path and not leaves:
-            text = f"key {entry.path} has the secret of key {path}; each needs its own"
+        place, key = _find(*owner, state)
+        leaves = key.managed_by == FILE and place not in kept
+        if place != entry.place and not leaves:
+            text = f"key {entry.path} has the secret of key {'/'.join(place)}; each needs its own"
             yield Problem(entry.line, text)
 
 
-def _find(workspace_id: UUID, key_id: UUID, state: State) -> tuple[str, Key]:
-    """Find a key and its path anywhere on the platform."""
+def _find(workspace_id: UUID, key_id: UUID, state: State) -> tuple[tuple[str, ...], Key]:
+    """Find a key and its place anywhere on the platform."""
     known = (tenant for tenant in state.tenants.values() if tenant.workspace.workspace_id == workspace_id)
     tenant = next(known, None)
     if tenant is None:
@@ -99,6 +99,6 @@ def _find(workspace_id: UUID, key_id: UUID, state: State) -> tuple[str, Key]:
         tenant = states.tenant(next(place for place in places if place.workspace_id == workspace_id))
     for (application, name), key in tenant.keys.items():
         if key.key_id == key_id:
-            return tenant.path(application, name), key
+            return (tenant.workspace.name, application, name), key
     key = next(key for key in keys.all_of(workspace_id) if key.key_id == key_id)
-    return tenant.path(key.name), key
+    return (tenant.workspace.name, key.name), key

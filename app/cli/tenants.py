@@ -20,8 +20,8 @@ GONE = "no longer in the file"
 
 def prune(config: Config, state: State, journal: Journal, *, now: datetime) -> None:
     """Revoke the file's own keys that it no longer has, and archive what held them."""
-    kept = {key.path for key in config.every_key()}
-    inside = {f"{place.name}/{entry.name}" for place in config.workspaces for entry in place.applications}
+    kept = {key.place for key in config.every_key()}
+    inside = {(place.name, entry.name) for place in config.workspaces for entry in place.applications}
     named = {entry.name for entry in config.workspaces}
     for tenant in state.tenants.values():
         if tenant.workspace.managed_by != FILE:
@@ -41,21 +41,20 @@ def apply(config: Config, state: State, journal: Journal, *, now: datetime) -> N
             _save_application(workspace_id, entry, application, tenant, journal, now=now)
 
 
-def _prune_keys(tenant: Tenant, kept: set[str], journal: Journal, *, now: datetime) -> None:
+def _prune_keys(tenant: Tenant, kept: set[tuple[str, str, str]], journal: Journal, *, now: datetime) -> None:
     for place, key in tenant.keys.items():
-        path = tenant.path(*place)
-        if key.managed_by == FILE and key.state == "active" and path not in kept:
+        if key.managed_by == FILE and key.state == "active" and (tenant.workspace.name, *place) not in kept:
             keys.revoke(tenant.workspace.workspace_id, key.key_id, now=now)
-            journal.did(f"revoke key {path}: {GONE}")
+            journal.did(f"revoke key {tenant.path(*place)}: {GONE}")
 
 
-def _prune_applications(tenant: Tenant, inside: set[str], journal: Journal, *, now: datetime) -> list[str]:
+def _prune_applications(tenant: Tenant, inside: set[tuple[str, str]], journal: Journal, *, now: datetime) -> list[str]:
     """Archive applications; give the names of those that somebody else still uses."""
     foreign = {place[0] for place, key in tenant.keys.items() if key.managed_by != FILE and key.state == "active"}
     used = [name for name, found in tenant.applications.items() if found.managed_by != FILE and not found.archived_at]
     for name, found in tenant.applications.items():
         path = tenant.path(name)
-        if found.managed_by != FILE or found.archived_at or path in inside:
+        if found.managed_by != FILE or found.archived_at or (tenant.workspace.name, name) in inside:
             continue
         if name in foreign:
             journal.notes.append(f"application {path} stays: a key made elsewhere uses it")

@@ -57,7 +57,9 @@ def compose(text: str) -> yaml.Node:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise InvalidFile([Problem(mark.line + 1 if mark else 1, f"this is no YAML: {error.problem}")]) from error
+        number = mark.line if mark else 0
+        hint = '; put "${NAME}" in quotes' if "${" in "".join(text.splitlines()[number : number + 1]) else ""
+        raise InvalidFile([Problem(number + 1, f"this is no YAML: {error.problem}{hint}")]) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise InvalidFile([Problem(line, "holds a character that YAML does not allow")]) from error

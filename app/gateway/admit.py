@@ -6,7 +6,7 @@ from app.billing import events
 from app.errors import RateLimited, Unavailable
 from app.gateway import meter
 from app.gateway.call import Call, RateState
-from app.gateway.intents import DONE_MARK_S, LEASE_MS, done_key, intent_key, intents_key
+from app.gateway.intents import DONE_MARK_S, LEASE_MS, intent_key, intents_key, settle_keys
 from app.gateway.pipe import RedisAway
 from app.gateway.process import Process
 from app.model.catalogue import Target
@@ -21,14 +21,14 @@ def check(process: Process, call: Call, target: Target) -> Call:
     """
     call.target = target
     caller, limit = call.caller, call.caller.requests_per_min
-    keys: tuple[str, ...] = (intents_key(caller.tag), intent_key(caller.tag, call.event_id))
+    keys: tuple[str, ...] = (intents_key(caller.tag), intent_key(caller.tag, call.id_text))
     limits: tuple[object, ...] = (0,)
     if limit is not None:
         keys += (f"{caller.tag}:rate:{caller.key_id}",)
         limits = (1, "rate", limit, MINUTE_MS, 1)
     intent = events.encode(meter.provisional(call))
     try:
-        reply = process.pipe.call_script("admit", keys, str(call.event_id), LEASE_MS, intent, *limits)
+        reply = process.pipe.call_script("admit", keys, call.id_text, LEASE_MS, intent, *limits)
     except RedisAway as error:
         _take_back(process, call)
         raise Unavailable("The gateway cannot check the limits now. Try again soon.", retry_after_s=1) from error
@@ -56,6 +56,4 @@ def _advice(retry_ms: int) -> str:
 
 def _take_back(process: Process, call: Call) -> None:
     """An admission that timed out may still have run: undo its intent, without an event."""
-    tag, event_id = call.caller.tag, call.event_id
-    keys = (intents_key(tag), intent_key(tag, event_id), done_key(tag, event_id), events.stream_key(tag))
-    process.pipe.send_script("settle", keys, str(event_id), "", DONE_MARK_S)
+    process.pipe.send_script("settle", settle_keys(call.caller.tag, call.id_text), call.id_text, "", DONE_MARK_S)

@@ -10,6 +10,7 @@ from app.auth.callers import Caller
 from app.billing.events import CLIENT_GONE
 from app.gateway.upstream import Exchange
 from app.model.catalogue import Alias, Target
+from app.units import Usd
 from app.wire.usage import Usage
 
 
@@ -51,6 +52,7 @@ class Call:
     """One call on the line. The steps fill it in; after the end, `settle` reads it once."""
 
     event_id: UUID
+    id_text: str
     inbound: Inbound
     caller: Caller
     alias: Alias
@@ -70,4 +72,5 @@ class Call:
     delivered: bool = False
     usage: Usage | None = None
     text_bytes: Callable[[], int] = lambda: 0
+    cost_usd: Usd | None = None
     settled: bool = False

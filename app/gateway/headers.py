@@ -5,7 +5,6 @@ from math import ceil
 from urllib.parse import quote
 
 from app import errors
-from app.gateway import meter
 from app.gateway.call import Call, RateState
 from app.units import money_text
 
@@ -21,9 +20,8 @@ STREAM: Headers = [
 def of_answer(call: Call) -> Headers:
     """For a whole answer: also what it cost and what the gateway added to its time."""
     found: Headers = [("content-type", "application/json"), *_of_call(call)]
-    cost = meter.cost_of(call, meter.final(call))
-    if cost is not None:
-        found.append(("x-gateway-cost", money_text(cost)))
+    if call.cost_usd is not None:
+        found.append(("x-gateway-cost", money_text(call.cost_usd)))
     if call.exchange is not None:
         found.append(("x-gateway-overhead-ms", f"{_overhead_ms(call):.1f}"))
     return found
@@ -57,7 +55,7 @@ def plain(value: str) -> str:
 
 
 def _of_call(call: Call) -> Headers:
-    found: Headers = [("x-request-id", str(call.event_id))]
+    found: Headers = [("x-request-id", call.id_text)]
     if call.inbound.client_request_id:
         found.append(("x-client-request-id", call.inbound.client_request_id))
     found.append(("x-gateway-model", plain(call.alias.name)))

@@ -8,7 +8,6 @@ killed process loses nothing and blocks nobody.
 """
 
 from typing import Any, Protocol
-from uuid import UUID
 
 from app.billing.events import stream_key
 from app.units import BUCKETS, bucket_tag
@@ -115,14 +114,14 @@ def intents_key(tag: str) -> str:
     return f"{tag}:intents"
 
 
-def intent_key(tag: str, event_id: UUID) -> str:
+def intent_key(tag: str, event_id: str) -> str:
     """Name the hash of one open call."""
     return f"{tag}:intent:{event_id}"
 
 
-def done_key(tag: str, event_id: UUID) -> str:
-    """Name the mark that a call is settled; it lives `DONE_MARK_S` seconds."""
-    return f"{tag}:done:{event_id}"
+def settle_keys(tag: str, event_id: str) -> tuple[str, str, str, str]:
+    """Name what settlement touches; its mark that a call is settled lives `DONE_MARK_S` seconds."""
+    return intents_key(tag), intent_key(tag, event_id), f"{tag}:done:{event_id}", stream_key(tag)
 
 
 def sweep(redis: Redis) -> int:

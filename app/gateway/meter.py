@@ -8,7 +8,7 @@ from app.billing import events
 from app.billing.events import UsageEvent
 from app.gateway.call import Call
 from app.model.prices import cost
-from app.units import instant_of
+from app.units import Usd, instant_of
 from app.wire.usage import NOTHING, Usage
 
 BYTES_PER_TOKEN = 3
@@ -48,11 +48,12 @@ def provisional(call: Call) -> UsageEvent:
     )
 
 
-def cost_of(call: Call, event: UsageEvent) -> Decimal | None:
-    """Price an event with the list prices this process knows; None when it is unpriced."""
-    if not event.billable or call.target is None:
-        return Decimal(0)
-    found = cost(event.meters, call.alias.prices_at(instant_of(event.event_id), call.target))
+def cost_of(call: Call) -> Usd | None:
+    """Price what a call used with the list prices this process knows; None when it is unpriced."""
+    usage, _, reason = _measured(call)
+    if reason is not None or call.target is None:
+        return Usd(Decimal(0))
+    found = cost(usage.meters(), call.alias.prices_at(instant_of(call.event_id), call.target))
     return None if found is None else found.usd
 
 

@@ -76,7 +76,7 @@ class OpenCalls:
 
     def _renew_leases(self) -> None:
         for tag, calls in _by_tag(self._calls).items():
-            self._pipe.send_script("renew", (intents_key(tag),), LEASE_MS, *(str(call.event_id) for call in calls))
+            self._pipe.send_script("renew", (intents_key(tag),), LEASE_MS, *(call.id_text for call in calls))
 
 
 def has_left(client: Any) -> bool:

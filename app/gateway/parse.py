@@ -30,8 +30,10 @@ def chat(process: Process, inbound: Inbound, caller: Caller) -> Call:
     alias = process.known.models.find(caller.workspace_id, name) if caller.may_use(name) else None
     if alias is None:
         raise ModelNotFound(f"The model {name[:200]!r} does not exist, or this key may not use it.", param="model")
+    event_id = new_id()
     return Call(
-        event_id=new_id(),
+        event_id=event_id,
+        id_text=str(event_id),
         inbound=inbound,
         caller=caller,
         alias=alias,

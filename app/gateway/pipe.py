@@ -61,6 +61,7 @@ class Pipe:
         self._kept: deque[_Command] = deque()
         self._hub = gevent.get_hub()
         self._closed = False
+        self._silent = False
 
     def start(self) -> None:
         """Connect, now and whenever the connection is lost."""
@@ -74,7 +75,7 @@ class Pipe:
 
     def call(self, *command: Any) -> Any:
         """Run a command and return its reply; raise `RedisAway` after `TIMEOUT_S`."""
-        if self._sock is None or self._is_silent():
+        if self._sock is None or self._silent:
             raise RedisAway
         waiting = _Command(hiredis.pack_command(command), gevent.getcurrent())
         self._push(waiting)
@@ -210,6 +211,7 @@ class Pipe:
         while sock is self._sock:
             while (reply := reader.gets()) is not _MISSING:
                 self._resolve(self._pending.popleft(), reply)
+                self._silent = False
             data = sock.recv(65536)
             if not data:
                 raise RedisAway
@@ -240,7 +242,7 @@ class Pipe:
     def _drop(self) -> None:
         """Give the connection up: fail who waits, keep what nobody waits for."""
         sock, self._sock = self._sock, None
-        self._raw, self._writing = None, False
+        self._raw, self._writing, self._silent = None, False, False
         self._out.clear()
         if sock is not None:
             sock.close()
@@ -250,9 +252,6 @@ class Pipe:
                 self._kept.append(command)
             else:
                 self._wake(command, RedisAway("the connection was lost"))
-
-    def _is_silent(self) -> bool:
-        return bool(self._pending) and time.monotonic() - self._pending[0].sent_at > TIMEOUT_S
 
     def _watch(self) -> None:
         """Fail what waits too long. A round that comes late itself says nothing about Redis."""
@@ -271,6 +270,7 @@ class Pipe:
         for command in self._pending:
             if now - command.sent_at <= TIMEOUT_S:
                 return
+            self._silent = True
             if command.waiter is not None:
                 self._wake(command, RedisAway("no answer in time"))
 

@@ -10,7 +10,7 @@ closed, or here when there will be none.
 import logging
 
 from app import errors
-from app.gateway import admit, authenticate, headers, parse, route, send, settle, stream
+from app.gateway import admit, authenticate, headers, meter, parse, route, send, settle, stream
 from app.gateway.call import Answer, Call, Inbound
 from app.gateway.process import Process
 
@@ -28,7 +28,7 @@ def serve(process: Process, inbound: Inbound) -> Answer:
     except errors.GatewayError as error:
         raise _ended(process, call, error) from error
     except Exception as error:
-        log.exception("a call failed inside the gateway", extra={"request_id": str(call.event_id)})
+        log.exception("a call failed inside the gateway", extra={"request_id": call.id_text})
         raise _ended(
             process, call, errors.Bug("The gateway failed. The operator finds the cause in its log.")
         ) from error
@@ -39,6 +39,7 @@ def serve(process: Process, inbound: Inbound) -> Answer:
 def _answer(call: Call, result: bytes | stream.Flow) -> Answer:
     call.status = 200
     if isinstance(result, bytes):
+        call.cost_usd = meter.cost_of(call)
         return Answer(200, headers.of_answer(call), result)
     return Answer(200, headers.of_stream(call), iter(result))
 

@@ -5,7 +5,7 @@ import time
 from app.billing import events
 from app.gateway import meter
 from app.gateway.call import Call
-from app.gateway.intents import DONE_MARK_S, done_key, intent_key, intents_key
+from app.gateway.intents import DONE_MARK_S, settle_keys
 from app.gateway.process import Process
 from app.logging import metrics, process_log
 
@@ -19,9 +19,8 @@ def once(process: Process, call: Call) -> None:
         call.exchange.close()
     process.open_calls.discard(call)
     event = meter.final(call)
-    tag, event_id = call.caller.tag, call.event_id
-    keys = (intents_key(tag), intent_key(tag, event_id), done_key(tag, event_id), events.stream_key(tag))
-    process.pipe.send_script("settle", keys, str(event_id), events.encode(event), DONE_MARK_S)
+    keys = settle_keys(call.caller.tag, call.id_text)
+    process.pipe.send_script("settle", keys, call.id_text, events.encode(event), DONE_MARK_S)
     _report(call, event)
 
 
@@ -34,11 +33,11 @@ def _report(call: Call, event: events.UsageEvent) -> None:
         seconds=time.monotonic() - call.started,
         first_byte_s=call.first_byte_s,
         meters=event.meters,
-        cost_usd=meter.cost_of(call, event),
+        cost_usd=call.cost_usd if call.cost_usd is not None else meter.cost_of(call),
     )
     process_log.call(
         {
-            "request_id": str(event.event_id),
+            "request_id": call.id_text,
             "workspace": str(event.workspace_id),
             "key": str(event.key_id),
             "alias": event.alias,

@@ -53,6 +53,7 @@ class Refresher:
         self._wake = Event()
         self._answered = Event()
         self._database_is_away = False
+        self._tried_at = float("-inf")
 
     @property
     def is_loaded(self) -> bool:
@@ -74,9 +75,10 @@ class Refresher:
         asked = time.monotonic()
         if asked - self.known.asked_at < COMPARE_EVERY_S:
             return
-        self._answered.clear()
-        self._wake.set()
-        self._answered.wait(ASK_LIMIT_S)
+        while self._tried_at < asked and time.monotonic() - asked < ASK_LIMIT_S:
+            self._answered.clear()
+            self._wake.set()
+            self._answered.wait(ASK_LIMIT_S)
         if self.known.asked_at < asked:
             raise Unavailable("The gateway cannot check this API key now. Try again soon.")
 
@@ -94,6 +96,7 @@ class Refresher:
 
     def _ask(self) -> None:
         self._wake.clear()
+        started = time.monotonic()
         try:
             with gevent.Timeout(SQL_LIMIT_S), self._app.app_context():
                 self._load()
@@ -106,6 +109,7 @@ class Refresher:
                 log.warning("the database is away; serving what is known", extra={"cause": type(error).__name__})
             self._database_is_away = True
         finally:
+            self._tried_at = started
             self._answered.set()
 
     def _load(self) -> None:

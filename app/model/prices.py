@@ -6,7 +6,7 @@ and is exact in `NUMERIC(24,12)`.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -53,16 +53,29 @@ class PriceBook:
 
     def __init__(self, prices: Iterable[Price]) -> None:
         self._by_subject: dict[UUID, list[Price]] = {}
+        self._last: dict[UUID, tuple[datetime, datetime, dict[str, Price]]] = {}
         for price in prices:
             self._by_subject.setdefault(price.subject_id, []).append(price)
 
     def at(self, instant: datetime, *, deployment_id: UUID, model_id: UUID) -> dict[str, Price]:
         """Find the prices by meter that count for a deployment at an instant; empty is unpriced."""
         for subject in (deployment_id, model_id):
-            rows = self._by_subject.get(subject)
-            if rows and (found := {p.meter: p for p in rows if p.valid_at(instant)}):
+            if subject in self._by_subject and (found := self._of(subject, instant)):
                 return found
         return {}
+
+    def _of(self, subject: UUID, instant: datetime) -> dict[str, Price]:
+        """Find a subject's prices; the last answer is kept for as long as no price begins or ends."""
+        last = self._last.get(subject)
+        if last is not None and last[0] <= instant < last[1]:
+            return last[2]
+        rows = self._by_subject[subject]
+        edges = [edge for price in rows for edge in (price.start, price.end) if edge is not None]
+        since = max((edge for edge in edges if edge <= instant), default=datetime.min.replace(tzinfo=UTC))
+        until = min((edge for edge in edges if edge > instant), default=datetime.max.replace(tzinfo=UTC))
+        found = {price.meter: price for price in rows if price.valid_at(instant)}
+        self._last[subject] = (since, until, found)
+        return found
 
 
 def cost(meters: Mapping[str, int], prices: Mapping[str, Price]) -> Cost | None:

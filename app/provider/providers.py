@@ -8,6 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sql
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.crypto import CannotOpen
@@ -33,6 +34,10 @@ class Provider:
     base_url: str
     timeouts: dict[str, float] = field(default_factory=dict)
     managed_by: str = "console"
+
+
+class InUse(Exception):
+    """Something else needs it; the running transaction cannot go on."""
 
 
 def save(  # noqa: PLR0913 - an account is all of this
@@ -96,12 +101,16 @@ def holds(workspace_id: UUID, provider_id: UUID, api_key: str) -> bool:
 
 
 def delete(workspace_id: UUID, provider_id: UUID) -> None:
-    """Remove an account that no deployment uses; the database refuses another one."""
+    """Remove an account and its secret; raise `InUse` while a deployment uses it."""
     mine = (ProviderRow.workspace_id == workspace_id, ProviderRow.provider_id == provider_id)
     secrets = (CredentialRow.workspace_id == workspace_id, CredentialRow.provider_id == provider_id)
     with transaction(workspace_id) as session:
         session.execute(sql.delete(CredentialRow).where(*secrets))
-        if not session.execute(sql.delete(ProviderRow).where(*mine).returning(ProviderRow.provider_id)).first():
+        try:
+            found = session.execute(sql.delete(ProviderRow).where(*mine).returning(ProviderRow.provider_id)).first()
+        except IntegrityError as error:
+            raise InUse(f"deployments use provider {provider_id}") from error
+        if not found:
             raise NotFound(f"there is no provider {provider_id}")
         changes.number_of_catalogue()
 

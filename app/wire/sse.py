@@ -62,6 +62,14 @@ def events(run: bytes) -> Iterator[bytes]:
     return (part for part in parts if part)
 
 
+def begin_of_event(run: bytes, at: int) -> int:
+    """Find where the event around a position of a run begins."""
+    if b"\r" not in run:
+        found = run.rfind(b"\n\n", 0, at)
+        return found + 2 if found >= 0 else 0
+    return max((match.end() for match in _BOUNDARY.finditer(run, 0, at)), default=0)
+
+
 def data_of(event: bytes) -> bytes | None:
     """Join an event's data lines; None when it has none (a comment, an id, a retry time)."""
     if event.startswith(b"data:") and b"\n" not in event and b"\r" not in event:

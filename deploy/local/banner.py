@@ -2,7 +2,6 @@
 
 import shlex
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from app.config import Settings
@@ -18,12 +17,14 @@ class Made:
     admin_email: str
     admin_password: str | None
     api_key: str | None
-    imported: dict[str, int]
+    imported: dict[str, dict[str, int]]
+    warnings: list[str]
 
     @classmethod
-    def of(cls, answer: dict[str, Any]) -> "Made":
-        """Take what is needed from its JSON object."""
-        return cls(answer["admin_email"], answer["admin_password"], answer["api_key"], answer["imported"])
+    def of(cls, answer: dict[str, Any], settings: Settings) -> "Made":
+        """Take what is needed from its JSON object; a password that was given is nobody's to repeat."""
+        password = None if settings.bootstrap_admin_password else answer["admin_password"]
+        return cls(answer["admin_email"], password, answer["api_key"], answer["imported"], answer["warnings"])
 
 
 def keep_secrets(home: Home, made: Made, url: str) -> None:
@@ -41,12 +42,14 @@ def lines(settings: Settings, home: Home, made: Made, metrics_port: int) -> list
     kept = home.folder / FIRST_RUN
     shown = ["", f"LLM Gateway is ready ({settings.environment}); Ctrl-C stops it.", f"Gateway:   {url}/v1"]
     shown.append(f"Metrics:   http://127.0.0.1:{metrics_port}/metrics")
-    shown += [f"Provider:  {name}, {count} models" for name, count in made.imported.items()]
+    shown += [f"Provider:  {name}, {counts['models']} models" for name, counts in made.imported.items()]
+    shown += [f"Warning:   {warning}" for warning in made.warnings]
     fresh = _secrets(made, url)
+    if not made.admin_password:
+        shown.append(f"Admin:     {made.admin_email}")
     if fresh:
         return [*shown, *fresh, f"(kept in {kept})", ""]
-    known = f", first password and API key: {kept}" if kept.exists() else ""
-    return [*shown, f"Admin:     {made.admin_email}{known}", ""]
+    return [*shown, f"First password and API key: {kept}", ""] if kept.exists() else [*shown, ""]
 
 
 def address(settings: Settings) -> str:
@@ -74,8 +77,3 @@ def _curl(url: str, key: str) -> str:
     headers = [f"Authorization: Bearer {key}", "Content-Type: application/json"]
     options = " ".join(f"-H {shlex.quote(header)}" for header in headers)
     return f"curl {url}/v1/chat/completions {options} -d {shlex.quote(body)}"
-
-
-def is_kept(folder: Path) -> bool:
-    """Whether an earlier start left its secrets."""
-    return (folder / FIRST_RUN).exists()

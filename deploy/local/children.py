@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 
+Process = subprocess.Popen[bytes]
+
 TIED = str(Path(__file__).with_name("tied.py"))
 
 
@@ -30,7 +32,7 @@ def spawn(
     user: User | None = None,
     log: Path | None = None,
     **options: Any,
-) -> subprocess.Popen[bytes]:
+) -> Process:
     """Start a program in a session of its own, so that Ctrl-C reaches only the parent, which stops it in order.
 
     It gets `dies_by` when the parent's main thread ends: call this from the main thread. Output
@@ -39,15 +41,9 @@ def spawn(
     who = f"{user.uid}:{user.gid}" if user else "-"
     shim = [sys.executable, "-I", "-S", TIED, str(int(dies_by)), str(os.getpid()), who]
     with contextlib.ExitStack() as stack:
-        output = stack.enter_context(log.open("ab")) if log else None
-        return subprocess.Popen(
-            [*shim, *command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            **options,
-        )
+        if log:
+            options["stdout"] = options["stderr"] = stack.enter_context(log.open("ab"))
+        return subprocess.Popen([*shim, *command], stdin=subprocess.DEVNULL, start_new_session=True, **options)
 
 
 def kill_family(leader: int) -> None:

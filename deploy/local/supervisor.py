@@ -4,14 +4,13 @@ import contextlib
 import select
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
 
-from deploy.local.children import kill_family
+from deploy.local.children import Process, kill_family
 
 FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 30.0
@@ -29,8 +28,8 @@ class Child:
     """One program that shall always run. `launch` starts it anew and does not wait."""
 
     name: str
-    launch: Callable[[], subprocess.Popen[bytes]]
-    process: subprocess.Popen[bytes]
+    launch: Callable[[], Process]
+    process: Process
     stop_signal: signal.Signals = signal.SIGTERM
     hurry_signal: signal.Signals = signal.SIGTERM
     stop_limit_s: float = 15.0
@@ -139,7 +138,7 @@ def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def _how_it_ended(process: subprocess.Popen[bytes]) -> str:
+def _how_it_ended(process: Process) -> str:
     if process.returncode >= 0:
         return f"ended with code {process.returncode}"
     return f"was killed by {signal.Signals(-process.returncode).name}"

@@ -1,11 +1,10 @@
-"""Who may ask: keys known, unknown, expired, revoked, and how fast everybody learns of it."""
+"""What becomes of secrets: stored, sent on, refused."""
 
 import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import httpx
 import pytest
 import redis
 
@@ -13,15 +12,10 @@ from app.application import keys
 from app.units import utc_now
 from tests.factories import (
     PROVIDER_KEY,
-    Key,
     knows,
     make_key,
-    make_model,
-    make_provider,
-    open_connection,
-    wait_until_known,
 )
-from tests.gateway.answers import error_of, raw, together
+from tests.gateway.answers import error_of, raw
 from tests.gateway_process import Gateway, eventually
 from tests.upstream import E, Upstream
 
@@ -55,7 +49,8 @@ def test_bc_079_no_secret_is_stored_or_logged(gateway: Gateway, upstream: Upstre
     statuses = [key.chat().status_code for _ in range(21)]
     with gateway.services():
         keys.revoke(key.workspace_id, key.key_id)
-    eventually(lambda: key.chat().status_code == 401)
+    eventually(lambda: not knows(key))
+    assert key.chat().status_code == 401
 
     assert statuses == [400] + [200] * 20
     gateway.settled(21, key)
@@ -74,19 +69,18 @@ def database_text(gateway: Gateway) -> str:
 
 def redis_text(gateway: Gateway) -> str:
     """Everything in Redis: names and what they hold."""
-    return "\n".join(
-        f"{name} {READERS[str(gateway.redis.type(name))](gateway.redis, name)}" for name in gateway.redis.scan_iter()
-    )
+    with redis.Redis.from_url(gateway.valkey.url) as client:
+        return "\n".join(f"{name!r} {READERS[client.type(name)](client, name)!r}" for name in client.scan_iter())
 
 
-READERS: dict[str, Callable[[redis.Redis, Any], object]] = {
-    "string": lambda client, name: client.get(name),
-    "hash": lambda client, name: client.hgetall(name),
-    "zset": lambda client, name: client.zrange(name, 0, -1),
-    "list": lambda client, name: client.lrange(name, 0, -1),
-    "set": lambda client, name: client.smembers(name),
-    "stream": lambda client, name: client.xrange(name),
-    "none": lambda *_: "",
+READERS: dict[Any, Callable[[redis.Redis, Any], object]] = {
+    b"string": lambda client, name: client.get(name),
+    b"hash": lambda client, name: client.hgetall(name),
+    b"zset": lambda client, name: client.zrange(name, 0, -1),
+    b"list": lambda client, name: client.lrange(name, 0, -1),
+    b"set": lambda client, name: client.smembers(name),
+    b"stream": lambda client, name: client.xrange(name),
+    b"none": lambda *_: "",
 }
 
 
@@ -163,101 +157,3 @@ def test_no_key_at_all_is_not_authenticated(gateway: Gateway) -> None:
     answer = gateway.client.post("/v1/chat/completions", json={"model": "m"})
 
     assert (answer.status_code, error_of(answer)["code"]) == (401, "invalid_api_key")
-
-
-def test_an_expired_key_is_refused(gateway: Gateway, upstream: Upstream) -> None:
-    expires_at = utc_now() + timedelta(seconds=3)
-    key = make_key(gateway, upstream, expires_at=expires_at)
-
-    before = key.chat().status_code
-    eventually(lambda: utc_now() >= expires_at)
-
-    assert (before, key.chat().status_code) == (200, 401)
-
-
-def test_a_management_key_cannot_call_models(gateway: Gateway, upstream: Upstream) -> None:
-    key = make_key(gateway, upstream, kind="management", known=False)
-
-    eventually(lambda: gateway.client.get("/v1/models", headers=key.headers).status_code in (401, 403))
-    answer = key.chat()
-
-    assert answer.status_code in (401, 403)
-    assert error_of(answer)["message"]
-    assert upstream.requests == []
-
-
-def test_a_key_may_ask_only_for_its_models(gateway: Gateway, upstream: Upstream) -> None:
-    key = make_key(gateway, upstream, allowed=["m"])
-    with gateway.services():
-        make_model(key.workspace_id, key.provider_id, "other")
-        make_model(key.workspace_id, key.provider_id, "m2")
-    open_key = make_key(gateway, upstream)
-
-    listed = gateway.client.get("/v1/models", headers=key.headers).json()["data"]
-    refused = key.chat(model="other")
-
-    assert [model["id"] for model in listed] == ["m"]
-    assert refused.status_code in (403, 404)
-    assert key.chat(model="M").status_code in (403, 404)
-    assert open_key.chat(model="other").status_code == 404
-    assert [key.chat().status_code, len(upstream.requests)] == [200, 1]
-
-
-def test_a_new_key_and_a_revoked_one_are_known_to_all_within_a_second(gateway2: Gateway, upstream: Upstream) -> None:
-    fresh = make_key(gateway2, upstream, known=False)
-    wait_a_second()
-    after_making = together(20, lambda _: status_of(fresh))
-
-    with gateway2.services():
-        keys.revoke(fresh.workspace_id, fresh.key_id)
-    wait_a_second()
-    after_revoking = together(20, lambda _: status_of(fresh))
-
-    assert (after_making, after_revoking) == ([200] * 20, [401] * 20)
-
-
-def wait_a_second() -> None:
-    since = time.monotonic()
-    eventually(lambda: time.monotonic() - since >= 1)
-
-
-def status_of(key: Key) -> int:
-    """Ask on a connection of its own, so that both processes are asked."""
-    with httpx.Client(base_url=key.gateway.url, trust_env=False) as client:
-        return client.get("/v1/models", headers=key.headers).status_code
-
-
-def test_a_changed_provider_key_is_used_at_once(gateway: Gateway, upstream: Upstream) -> None:
-    key = make_key(gateway, upstream)
-    with gateway.services():
-        other = make_provider(key.workspace_id, upstream, provider_key="sk-other")
-        make_model(key.workspace_id, other, "n")
-    wait_until_known(key.with_model("n"))
-
-    key.chat(model="n")
-
-    assert upstream.requests[-1].header("authorization") == "Bearer sk-other"
-
-
-@pytest.mark.parametrize("path", ["/chat/completions", "/v1/chat/completions", "/v1/v1/chat/completions"])
-def test_a_base_address_with_or_without_v1_works(gateway: Gateway, upstream: Upstream, path: str) -> None:
-    key = make_key(gateway, upstream)
-
-    body = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
-    answer = gateway.client.post(path, json=body, headers=key.headers)
-
-    assert answer.status_code == 200
-    assert upstream.requests[0].path == "/v1/chat/completions"
-
-
-def test_one_connection_serves_many_calls(gateway: Gateway, upstream: Upstream) -> None:
-    key = make_key(gateway, upstream)
-    request = f"GET /v1/models HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key.secret}\r\n\r\n".encode()
-
-    with open_connection(gateway) as connection:
-        connection.sendall(request)
-        first = connection.recv(65536)
-        connection.sendall(request)
-        second = connection.recv(65536)
-
-    assert [answer.split(b" ", 2)[1] for answer in (first, second)] == [b"200", b"200"]

@@ -170,3 +170,13 @@ def test_an_error_names_no_stack(gateway: Gateway) -> None:
     assert answer.status_code == 401
     assert "Traceback" not in answer.text
     assert error_of(answer)["code"] == "invalid_api_key"
+
+
+def test_every_log_line_is_json_with_the_calls_id(gateway: Gateway, upstream: Upstream) -> None:
+    key = make_key(gateway, upstream)
+
+    request_id = key.chat().headers["x-request-id"]
+
+    [line] = [line for line in gateway.log_text().splitlines() if request_id in line]
+    assert line.startswith("{")
+    assert re.search(r'"(level|levelname)"', line)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.factories import HELLO, make_key
+from tests.factories import make_key
 from tests.gateway.answers import (
     DONE,
     assert_failed_free,
@@ -17,6 +17,7 @@ from tests.gateway.answers import (
     only_row,
     payloads,
     text_of,
+    together,
 )
 from tests.gateway_process import Gateway
 from tests.upstream import (
@@ -138,7 +139,9 @@ def test_bc_004_one_plain_completion_is_no_false_stream(gateway: Gateway, upstre
         assert Decimal("0.00021") == billed(key)
 
 
-@pytest.mark.parametrize("body", [(sse(": ping\n\n"),), (), (D,)], ids=["a comment", "nothing", "only the end"])
+@pytest.mark.parametrize(
+    "body", [(sse(": ping\n\n"),), (), (D,), (U(0, 0), D)], ids=["a comment", "nothing", "only the end", "only usage"]
+)
 def test_bc_005_a_stream_without_an_event_is_a_failure(
     gateway: Gateway, upstream: Upstream, body: tuple[bytes, ...]
 ) -> None:
@@ -310,12 +313,30 @@ def test_events_arrive_within_50_ms(gateway: Gateway, upstream: Upstream) -> Non
     assert late[-1] <= 0.25, late
 
 
-@pytest.mark.parametrize("model", ["m"])
-def test_bytes_of_the_answer_pass_untouched(gateway: Gateway, upstream: Upstream, model: str) -> None:
-    key = make_key(gateway, upstream, model=model)
+def test_bytes_of_the_answer_pass_untouched(gateway: Gateway, upstream: Upstream) -> None:
+    key = make_key(gateway, upstream)
     odd = 'data: {"object":"chat.completion.chunk", "x_vendor":1.50,"choices":[{"delta":{"content":"\\u00e9é"}}]}'
     upstream.will(HS, sse(f"{odd}\n\n"), F, U(1, 1), D, END)
 
-    answer = key.chat(stream=True, messages=HELLO)
+    answer = key.chat(stream=True)
 
     assert odd == answer.text.split("\n")[0]
+
+
+def test_fifteen_silent_seconds_are_bridged_with_comments(gateway: Gateway, upstream: Upstream) -> None:
+    scripts = {
+        "late": [HS, sleep(16), *stream("late")[1:]],
+        "failing": [sleep(16), E(500, {"error": {"message": "no"}})],
+    }
+    keys = [make_key(gateway, upstream, upstream_model=name) for name in scripts]
+    for name, script in scripts.items():
+        upstream.for_model(name, *script)
+
+    late, failing = together(2, lambda number: keys[number].chat(stream=True))
+
+    assert [answer.text.split("\n")[0][:1] for answer in (late, failing)] == [":", ":"]
+    assert (text_of(late.text), payloads(late.text)[-1]) == ("late", DONE)
+    assert (failing.status_code, len(errors_in(failing.text)), payloads(failing.text)[-1] == DONE) == (200, 1, False)
+    assert "x-gateway-provider" not in failing.headers
+    assert billed(keys[0]) == Decimal("0.00021")
+    assert_failed_free(keys[1])

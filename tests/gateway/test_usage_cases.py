@@ -1,10 +1,12 @@
 """What is counted and what it costs."""
 
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from app.units import utc_now
 from tests.factories import Key, make_key, make_model, wait_until_known
 from tests.gateway.answers import assert_failed_free, billed, error_of, only_row, together
 from tests.gateway_process import Gateway, eventually
@@ -182,3 +184,34 @@ def test_a_call_shows_in_v1_usage_within_two_seconds(gateway: Gateway, upstream:
     assert summary["object"] == "usage"
     assert _tokens(summary) == (10, 100)
     assert (summary["cost"], answer.headers["x-gateway-cost"]) == ("0.000210", "0.000210")
+
+
+def test_v1_usage_counts_the_calls_of_a_half_open_range(gateway: Gateway, upstream: Upstream) -> None:
+    key = make_key(gateway, upstream)
+    key.chat()
+    eventually(lambda: gateway.usage(key)["requests"] == 1)
+    now = utc_now().replace(minute=0, second=0, microsecond=0)
+    hour, day = timedelta(hours=1), timedelta(days=1)
+
+    def requests(start: datetime, end: datetime) -> int:
+        return int(gateway.usage(key, **{"from": start.isoformat(), "to": end.isoformat()})["requests"])
+
+    assert requests(now - hour, now + 2 * hour) == 1
+    assert requests(now - day, now - hour) == 0
+    assert requests(now + 2 * hour, now + day) == 0
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"from": "yesterday"},
+        {"to": "2026-11-01T00:00:00"},
+        {"from": "2026-11-02T00:00:00Z", "to": "2026-11-01T00:00:00Z"},
+    ],
+)
+def test_v1_usage_refuses_times_that_are_none(gateway: Gateway, upstream: Upstream, query: dict[str, str]) -> None:
+    key = make_key(gateway, upstream)
+
+    answer = gateway.client.get("/v1/usage", params=query, headers=key.headers)
+
+    assert (answer.status_code, error_of(answer)["param"]) == (400, list(query)[-1])

@@ -45,15 +45,16 @@ def test_the_readme_begins_with_the_two_commands() -> None:
 
 
 def test_files_that_the_documents_name_exist() -> None:
-    lost = []
-    for document in DOCUMENTS:
+    named = [
+        (document, name)
+        for document in DOCUMENTS
         for name in re.findall(
             r"`((?:app|deploy|docs|migrations|script|tests|templates|static)/[\w./\-]+)`", document.read_text()
-        ):
-            if not (ROOT / name.rstrip("/")).exists():
-                lost.append(f"{document.name}: {name}")
+        )
+    ]
 
-    assert lost == []
+    assert named
+    assert [f"{document.name}: {name}" for document, name in named if not (ROOT / name).exists()] == []
 
 
 def test_decisions_are_numbered_and_short() -> None:

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from app.config import PROVIDER_KEYS, InvalidSettings, Settings
-from tests.house.source import APP, ROOT, modules, name_of, tree
+from tests.house.source import APP, ROOT, imports, modules, name_of, tree
 
 EXAMPLE = (ROOT / ".env.example").read_text()
 README = (ROOT / "README.md").read_text()
@@ -78,12 +78,15 @@ def test_the_example_has_no_working_password() -> None:
 
 
 def test_only_config_reads_the_environment() -> None:
+    words = {"environ", "environb", "getenv", "getenvb"}
     readers = []
     for path in modules():
-        for node in ast.walk(tree(path)):
-            read = isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv", "environb"}
-            named = read and isinstance(node.value, ast.Name) and node.value.id == "os"
-            if named and path.name != "config.py":
-                readers.append(f"{name_of(path)}:{node.lineno}")
+        read = [
+            node.lineno
+            for node in ast.walk(tree(path))
+            if isinstance(node, ast.Attribute) and node.attr in words and ast.unparse(node.value) == "os"
+        ]
+        read += [one.line for one in imports(path) if one.module in {f"os.{word}" for word in words}]
+        readers += [f"{name_of(path)}:{line}" for line in read if path.name != "config.py"]
 
     assert readers == []

@@ -73,12 +73,12 @@ def _body(socket: Any) -> bytes:
     except RequestEntityTooLarge:
         raise errors.RequestTooLarge(f"The body is larger than {MAX_BODY_BYTES // 1024 // 1024} MiB.") from None
     except (OSError, HTTPException) as error:
-        raise errors.RequestIncomplete("The body did not arrive whole.") from error
+        raise errors.RequestIncomplete("The body is incomplete: it did not arrive whole.") from error
     finally:
         if socket is not None:
             socket.settimeout(None)
     if request.content_length is not None and len(body) < request.content_length:
-        raise errors.RequestIncomplete("The body is shorter than its Content-Length says.")
+        raise errors.RequestIncomplete("The body is incomplete: it is shorter than its Content-Length says.")
     return body
 
 

@@ -111,7 +111,7 @@ class Relay:
 
     __slots__ = ("_hide_usage", "_kept", "_kept_bytes", "_native", "_text", "done", "error", "finished")
 
-    KEEP_BYTES = 4096
+    KEEP_BYTES = 16384
 
     def __init__(self, *, hide_usage: bool) -> None:
         self._hide_usage = hide_usage
@@ -127,10 +127,14 @@ class Relay:
         """Take a run of whole events; return what the client gets of it."""
         if b'finish_reason":"' in run or b'finish_reason": "' in run:
             self.finished = True
-        if b"[DONE]" not in run and b'"error"' not in run and _usage_is_null(run):
+        at = _first_of_interest(run)
+        if at < 0:
             self._keep(run)
             return run
-        return b"".join(self._each(run))
+        begins = sse.begin_of_event(run, at)
+        if begins:
+            self._keep(run[:begins])
+        return run[:begins] + b"".join(self._each(run[begins:]))
 
     def usage(self) -> Usage | None:
         """The usage that the upstream reported so far."""
@@ -177,14 +181,13 @@ class Relay:
     def _keep(self, run: bytes) -> None:
         self._kept.append(run)
         self._kept_bytes += len(run)
-        if self._kept_bytes > self.KEEP_BYTES and len(self._kept) > 1:
+        if self._kept_bytes > self.KEEP_BYTES:
             self._count_kept()
 
     def _count_kept(self) -> None:
         for run in self._kept:
             for event in sse.events(run):
-                chunk = decoded(sse.data_of(event) or b"")
-                self._text += completion_text_bytes(chunk) if chunk else 0
+                self._text += _text_of_chunk(sse.data_of(event))
         self._kept.clear()
         self._kept_bytes = 0
 
@@ -204,6 +207,52 @@ def error_in(chunk: dict[str, Any]) -> dict[str, Any] | None:
     if not error:
         return None
     return error if isinstance(error, dict) else {"message": str(error)}
+
+
+class _Delta(msgspec.Struct):
+    """What a chunk can deliver; other members are skipped without being built."""
+
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    refusal: Any = None
+    tool_calls: Any = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+
+
+_decode_chunk = msgspec.json.Decoder(_Chunk).decode
+
+
+def _text_of_chunk(data: bytes | None) -> int:
+    """Count the bytes of text in one chunk, at a third of the cost of reading it whole."""
+    try:
+        chunk = _decode_chunk(data or b"{}")
+    except (msgspec.DecodeError, RecursionError):
+        return 0
+    total = 0
+    for choice in chunk.choices or ():
+        delta = choice.delta
+        if delta is not None:
+            total += _bytes_of(delta.content) + _bytes_of(delta.reasoning_content) + _bytes_of(delta.reasoning)
+            total += _bytes_of(delta.refusal) + (
+                _calls_bytes({"tool_calls": delta.tool_calls}) if delta.tool_calls else 0
+            )
+    return total
+
+
+def _first_of_interest(run: bytes) -> int:
+    """Find the first byte that can belong to a usage, an error or the end; -1 when none can."""
+    found = [at for at in (run.find(b"[DONE]"), run.find(b'"error"')) if at >= 0]
+    if not _usage_is_null(run):
+        found.append(run.find(b'"usage"'))
+    return min(found, default=-1)
 
 
 def _usage_is_null(run: bytes) -> bool:

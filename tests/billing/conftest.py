@@ -1,0 +1,26 @@
+"""Fixtures of the ledger's tests."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.billing.books import Books, open_books
+
+
+@pytest.fixture
+def books(fresh_database: Any, redis_url: str) -> Iterator[Books]:
+    """An empty ledger and empty streams."""
+    books = open_books(fresh_database, redis_url)
+    yield books
+    for client in (books.redis, books.owner, books.ingest):
+        client.close()
+
+
+@pytest.fixture
+def environment(fresh_database: Any, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings as a job finds them."""
+    monkeypatch.setenv("DATABASE_URL", fresh_database.app_url)
+    monkeypatch.setenv("DATABASE_INGEST_URL", fresh_database.ingest_url)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("SECRET_KEY", "a-secret-for-tests-of-enough-length")
