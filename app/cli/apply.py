@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 from flask.cli import with_appcontext
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from app import config as environment
 from app.cli import catalogue, config_file, notices, references, state, tenants
@@ -37,6 +37,9 @@ def apply(file: Path, *, dry_run: bool) -> None:
         raise click.ClickException(f"{file} was not applied; nothing was changed: {error}") from error
     except OperationalError as error:
         raise click.ClickException("the database does not answer; nothing was changed.") from error
+    except SQLAlchemyError as error:
+        cause = type(getattr(error, "orig", error)).__name__
+        raise click.ClickException(f"the database refused a change ({cause}); nothing was changed.") from error
     _print(journal, warnings, dry_run=dry_run)
 
 

@@ -171,11 +171,12 @@ def _limits(fields: Fields) -> Limits:
         for name in inner.names():
             inner.checked(name, partial(limit_rules.check_count, name), getattr(limits, name))
     if budget:
-        limits = replace(limits, budget_usd=budget.money("usd"), budget_period=budget.text("period") or None)
+        spend = Limits(budget_usd=budget.money("usd"), budget_period=budget.text("period") or None)
         if "usd" not in budget:
             budget.wrong("usd", "is missing")
-        if limits.budget_usd is not None and limits.budget_period is not None:
-            fields.checked("budget", limit_rules.check, limits)
+        if spend.budget_usd is not None and spend.budget_period is not None:
+            fields.checked("budget", limit_rules.check, spend)
+        limits = replace(limits, budget_usd=spend.budget_usd, budget_period=spend.budget_period)
     return limits
 
 

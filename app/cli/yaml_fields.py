@@ -15,7 +15,7 @@ import yaml
 
 from app.workspace.names import Invalid
 
-VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
+VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{[^}]*\}?")
 WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
 AMOUNT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 T = TypeVar("T")
@@ -76,6 +76,7 @@ class Fields:
         self.report = report
         self.line = _line(node)
         self._nodes: dict[str, yaml.Node] = {}
+        self._readable = isinstance(node, yaml.MappingNode)
         if isinstance(node, yaml.MappingNode):
             self._take(node, known)
         else:
@@ -89,8 +90,9 @@ class Fields:
         return _line(self._nodes[name]) if name in self._nodes else self.line
 
     def wrong(self, name: str, problem: str) -> None:
-        """Note what is wrong with a field."""
-        self.report.add(self.line_of(name), f"{self._place(name)}: {problem}")
+        """Note what is wrong with a field; nothing more about a mapping that is none."""
+        if self._readable:
+            self.report.add(self.line_of(name), f"{self._place(name)}: {problem}")
 
     def checked(self, name: str, check: Callable[[T], object], value: T) -> T:
         """Have a service check a value; note what it says."""

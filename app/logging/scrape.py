@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 
 def render(readings: Mapping[str, Reading]) -> bytes:
     """Write the page for Prometheus. `readings` are functions the caller keeps, not made per scrape."""
-    answered = asking.ask_all(readings, WAIT_S)
+    line, answered = _line(), asking.ask_all(readings, WAIT_S)
     up = GaugeMetricFamily("gateway_reading_up", "1 when the figures of this source are here.", labels=["reading"])
-    for name in readings:
-        up.add_metric([name], 1 if name in answered else 0)
+    for name, is_here in {"line": bool(line), **{name: name in answered for name in readings}}.items():
+        up.add_metric([name], 1 if is_here else 0)
     page = CollectorRegistry()
     page.register(_Taken([up, *(metric for taken in answered.values() for metric in taken)]))
-    return _line() + generate_latest(page)
+    return line + generate_latest(page)
 
 
 def _line() -> bytes:

@@ -54,7 +54,7 @@ def test_a_job_carries_no_payload(queue: Queue) -> None:
     jobs.enqueue(queue)
 
     (job,) = queue.jobs
-    assert ("app.billing.jobs.drain", (), {}) == (job.func_name, job.args, job.kwargs)
+    assert ("app.billing.jobs.drain", [], {}) == (job.func_name, job.args, job.kwargs)
     assert {"result_ttl": 0, "failure_ttl": 3600} == {"result_ttl": job.result_ttl, "failure_ttl": job.failure_ttl}
 
 

@@ -200,14 +200,14 @@ def _tables(connection: psycopg.Connection[Any]) -> list[tuple[str, bool]]:
 
 def _everything(connection: psycopg.Connection[Any]) -> list[list[Any]]:
     """Columns, constraints, policies, grants and functions."""
-    queries = (
-        "select table_name, column_name, data_type, column_default, is_nullable from information_schema.columns"
-        " where table_schema = 'public'",
-        "select conrelid::regclass::text, conname, pg_get_constraintdef(oid) from pg_constraint"
-        " where connamespace = 'public'::regnamespace",
+    queries = [
+        """select table_name, column_name, data_type, column_default, is_nullable from information_schema.columns
+           where table_schema = 'public'""",
+        """select conrelid::regclass::text, conname, pg_get_constraintdef(oid) from pg_constraint
+           where connamespace = 'public'::regnamespace""",
         "select tablename, policyname, roles::text, cmd, qual, with_check from pg_policies",
         "select relname, relacl::text from pg_class where relnamespace = 'public'::regnamespace",
-        "select proname, proacl::text, prosrc from pg_proc where proname in"
-        " ('catalogue_since', 'keys_since', 'platform_summary', 'ensure_partitions')",
-    )
-    return [sorted(map(repr, connection.execute(query).fetchall())) for query in queries]
+        """select proname, proacl::text, prosrc from pg_proc where proname in
+           ('catalogue_since', 'keys_since', 'platform_summary', 'ensure_partitions')""",
+    ]
+    return [sorted(map(repr, connection.execute(query.encode()).fetchall())) for query in queries]

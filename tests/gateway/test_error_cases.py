@@ -7,14 +7,7 @@ import pytest
 from tests.factories import make_key
 from tests.gateway.answers import assert_failed_free, error_of, only_row
 from tests.gateway_process import Gateway
-from tests.upstream import (
-    E,
-    Upstream,
-    completion,
-    head,
-    hold,
-    reply,
-)
+from tests.upstream import E, J, Upstream, close, completion, head, hold, reply
 
 SAID = {"message": "said upstream", "type": "their_type", "param": "their_param", "code": "their_code"}
 
@@ -114,17 +107,13 @@ def test_bc_064_nonsense_with_status_200_is_no_success(
 
 def test_bc_064_a_body_shorter_than_announced_is_no_success(gateway: Gateway, upstream: Upstream) -> None:
     key = make_key(gateway, upstream)
-    upstream.will(head(200, "application/json", length=len(CUT) * 2) + CUT, _close)
+    upstream.will(head(200, "application/json", length=len(CUT) * 2) + CUT, close)
 
     answer = key.chat()
 
     assert answer.status_code == 502
     assert error_of(answer)["message"]
     assert only_row(key)["outcome"] != "done"
-
-
-def _close(_: object) -> None:
-    raise ConnectionAbortedError
 
 
 def test_a_silent_upstream_is_a_timeout(gateway: Gateway, upstream: Upstream) -> None:
@@ -147,3 +136,29 @@ def test_a_closed_port_is_unreachable_and_not_named(gateway: Gateway) -> None:
     assert "127.0.0.1" not in answer.text
     assert answer.headers["x-request-id"]
     assert_failed_free(key)
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.05])
+def test_an_upstream_that_closes_kept_connections_costs_no_call(
+    gateway: Gateway, upstream: Upstream, pause_s: float
+) -> None:
+    key = make_key(gateway, upstream)
+    upstream.always(J(1, 1), close)
+
+    answers = []
+    for _ in range(10):
+        answers.append(key.chat().status_code)
+        upstream.requests[-1].wait_closed()
+        upstream.stopping.wait(pause_s)
+
+    assert answers == [200] * 10
+    assert upstream.connections == 10
+
+
+def test_connections_to_an_upstream_are_kept(gateway: Gateway, upstream: Upstream) -> None:
+    key = make_key(gateway, upstream)
+    upstream.for_model("upstream-model", J(1, 1))
+
+    assert [key.chat().status_code for _ in range(20)] == [200] * 20
+
+    assert upstream.connections == 1

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.config import MAX_BODY_BYTES
-from tests.factories import HELLO, make_key
+from tests.factories import HELLO, http_post, make_key
 from tests.gateway.answers import error_of, raw
 from tests.gateway_process import Gateway
 from tests.upstream import (
@@ -23,6 +23,8 @@ MALFORMED: dict[str, tuple[bytes, str | None]] = {
     "comma": (b'{"a":1,}', None),
     "latin-1": (b'{"model":"m","messages":[{"role":"user","content":"\xe9"}]}', None),
     "NaN": (b'{"model":"m","messages":[{"role":"user","content":"x"}],"temperature":NaN}', None),
+    "infinity": (b'{"model":"m","messages":[{"role":"user","content":"x"}],"temperature":1e999}', None),
+    "half a surrogate": (b'{"model":"m","messages":[{"role":"user","content":"\\ud800"}]}', None),
     "too deep": (b'{"model":"m","messages":' + b"[" * 50_000 + b"]" * 50_000 + b"}", None),
     "no model": (b'{"messages":[{"role":"user","content":"x"}]}', "model"),
     "no messages": (b'{"model":"m"}', "messages"),
@@ -118,3 +120,25 @@ def test_a_body_above_the_limit_is_refused_by_name(gateway: Gateway, upstream: U
     said: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
     assert "32" in said["error"]["message"]
     assert upstream.requests == []
+
+
+def test_a_body_may_come_in_chunks(gateway: Gateway, upstream: Upstream) -> None:
+    key = make_key(gateway, upstream)
+    body = json.dumps({"model": "m", "messages": HELLO}).encode()
+
+    headers = key.headers | {"Content-Type": "application/json"}
+    answer = gateway.client.post("/v1/chat/completions", content=iter([body[:10], body[10:]]), headers=headers)
+
+    assert answer.status_code == 200
+    assert upstream.requests[0].json["messages"] == HELLO
+
+
+def test_a_client_may_wait_for_leave_to_send_its_body(gateway: Gateway, upstream: Upstream) -> None:
+    key = make_key(gateway, upstream)
+    body = {"model": "m", "messages": HELLO}
+
+    headers = key.headers | {"Expect": "100-continue", "Connection": "close"}
+    answer = raw(gateway, http_post("/v1/chat/completions", headers, body))
+
+    assert [line for line in answer.split(b"\r\n") if line.startswith(b"HTTP/")][-1] == b"HTTP/1.1 200 OK"
+    assert len(upstream.requests) == 1

@@ -28,6 +28,7 @@ from tests.upstream import (
     E,
     F,
     J,
+    Step,
     U,
     Upstream,
     close,
@@ -324,19 +325,26 @@ def test_bytes_of_the_answer_pass_untouched(gateway: Gateway, upstream: Upstream
 
 
 def test_fifteen_silent_seconds_are_bridged_with_comments(gateway: Gateway, upstream: Upstream) -> None:
-    scripts = {
+    scripts: dict[str, list[Step]] = {
         "late": [HS, sleep(16), *stream("late")[1:]],
         "failing": [sleep(16), E(500, {"error": {"message": "no"}})],
+        "stuck": [HS, C("a"), hold],
+        "mute": [HS, hold],
     }
-    keys = [make_key(gateway, upstream, upstream_model=name) for name in scripts]
+    timeouts = {"first_byte_s": 60, "idle_s": 17, "total_s": 40}
+    keys = [make_key(gateway, upstream, upstream_model=name, timeouts=timeouts) for name in scripts]
     for name, script in scripts.items():
         upstream.for_model(name, *script)
 
-    late, failing = together(2, lambda number: keys[number].chat(stream=True))
+    since = time.monotonic()
+    late, failing, *silent = together(4, lambda number: keys[number].chat(stream=True))
 
+    assert time.monotonic() - since < 25
     assert [answer.text.split("\n")[0][:1] for answer in (late, failing)] == [":", ":"]
     assert (text_of(late.text), payloads(late.text)[-1]) == ("late", DONE)
     assert (failing.status_code, len(errors_in(failing.text)), payloads(failing.text)[-1] == DONE) == (200, 1, False)
     assert "x-gateway-provider" not in failing.headers
     assert billed(keys[0]) == Decimal("0.00021")
     assert_failed_free(keys[1])
+    assert [len(errors_in(answer.text)) for answer in silent] == [1, 1]
+    assert [only_row(key)["outcome"] for key in keys[2:]] == ["timeout", "timeout"]

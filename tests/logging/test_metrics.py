@@ -1,3 +1,4 @@
+import struct
 import subprocess
 import sys
 import threading
@@ -151,7 +152,7 @@ def test_a_broken_and_a_hanging_reading_leave_the_others_alone(monkeypatch: pyte
 
 
 def test_a_torn_file_of_a_killed_process_does_not_hide_the_readings(tmp_path: Path) -> None:
-    (tmp_path / "counter_1.db").write_bytes(b"\xff" * 64)
+    (tmp_path / "counter_1.db").write_bytes(struct.pack("iii", 64, 0, 10_000) + bytes(52))
     program = """
 from prometheus_client.core import GaugeMetricFamily
 from app.logging import scrape
@@ -159,4 +160,6 @@ print(scrape.render({"fine": lambda: [GaugeMetricFamily("gateway_fine", "A figur
 """
     page = run(program, {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)})
 
-    assert samples(page.encode())[("gateway_fine",)] == 7
+    found = samples(page.encode())
+    assert [found["gateway_reading_up", f"reading={name}"] for name in ("line", "fine")] == [0, 1]
+    assert found["gateway_fine",] == 7

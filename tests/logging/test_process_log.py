@@ -219,3 +219,12 @@ def test_a_log_nobody_reads_stops_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, timeout=30, check=False)
 
     assert done.stdout == b"alive\n"
+
+
+def test_a_handler_that_somebody_gave_the_root_is_replaced() -> None:
+    (line,) = run(
+        "import logging; root = logging.getLogger()\nroot.handlers.clear(); logging.basicConfig()\n"
+        "process_log.configure(); logging.error('once')"
+    )
+
+    assert line["message"] == "once"
