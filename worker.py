@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+import psutil
 import psycopg
 from redis import Redis
 from redis.exceptions import RedisError
@@ -178,13 +179,16 @@ class Child:
             self.process = subprocess.Popen(command, start_new_session=True)  # noqa: S603  # our own file
 
     def stop(self) -> None:
-        """Let it finish its batch; kill it when that takes too long: the transaction is then undone."""
+        """Let it finish its batch; kill it and its horse when that takes too long: the transaction is then undone."""
         if self.process is None:
             return
         self.process.terminate()
         try:
             self.process.wait(STOP_LIMIT_S)
         except subprocess.TimeoutExpired:
+            for horse in psutil.Process(self.process.pid).children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    horse.kill()
             self.process.kill()
             self.process.wait()
 

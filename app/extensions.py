@@ -19,8 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rq import Queue
 from rq.serializers import JSONSerializer
-from sqlalchemy import DateTime, MetaData, Numeric, Text, text
-from sqlalchemy.dialects.postgresql import UUID as SqlUuid
+from sqlalchemy import DateTime, MetaData, Numeric, Text, Uuid, text
 from sqlalchemy.orm import DeclarativeBase, Session, registry
 
 from app.config import Settings
@@ -47,7 +46,7 @@ class Base(DeclarativeBase):
             datetime: DateTime(timezone=True),
             Decimal: Numeric(24, 12),
             str: Text(),
-            UUID: SqlUuid(as_uuid=True),
+            UUID: Uuid(),
         },
     )
 

@@ -23,6 +23,7 @@ from tests.gateway_process import ROOT, Gateway, close_app
 from tests.upstream import Upstream
 
 TEMPLATE = embedded.DATABASE
+ROLES = ("gateway_app", "gateway_ingest")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -123,16 +124,15 @@ class Servers:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     folder = tmp_path_factory.mktemp("servers")
     unsafe = (*embedded.FAST_AND_UNSAFE, "-c", "max_connections=200")
-    postgres = embedded.start_postgres(
-        folder / "postgres", embedded.free_port(), password=embedded.new_password(), extra=unsafe
-    )
-    valkey = embedded.start_valkey(folder / "valkey", embedded.free_port(), keep=False)
-    passwords = {role: secrets.token_urlsafe(12) for role in ("gateway_app", "gateway_ingest")}
-    servers = Servers(postgres, valkey, passwords)
-    migrate(servers.at(TEMPLATE), valkey.url)
-    yield servers
-    postgres.stop()
-    valkey.stop()
+    with contextlib.ExitStack() as stack:
+        valkey = embedded.start_valkey(folder / "valkey", embedded.free_port(), keep=False)
+        stack.callback(valkey.stop)
+        password = embedded.new_password()
+        postgres = embedded.start_postgres(folder / "postgres", embedded.free_port(), password=password, extra=unsafe)
+        stack.callback(postgres.stop)
+        servers = Servers(postgres, valkey, {role: secrets.token_urlsafe(12) for role in ROLES})
+        migrate(servers.at(TEMPLATE), valkey.url)
+        yield servers
 
 
 def migrate(database: Database, redis_url: str) -> None:

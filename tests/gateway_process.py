@@ -91,7 +91,11 @@ class Gateway:
         """Start both programs and wait until they are ready."""
         self.start_web()
         self.start_worker()
-        eventually(self._is_ready, START_LIMIT_S)
+        try:
+            eventually(self._is_ready, START_LIMIT_S)
+        except BaseException:
+            self.stop()
+            raise
 
     def start_web(self) -> None:
         self.web = self._spawn("web.log", "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app")

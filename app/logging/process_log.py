@@ -12,7 +12,6 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
-from contextvars import ContextVar
 from functools import lru_cache
 from types import TracebackType
 from typing import Any
@@ -25,9 +24,6 @@ LEVEL = "INFO"
 MESSAGE_LIMIT = 4_000
 EXCEPTION_LIMIT = 12_000
 """Characters; the end of a traceback says more than its beginning. Cut roughly before masking, finely after."""
-
-request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The call that this greenlet or thread works on; records carry it."""
 
 CALL_FIELDS = (
     "request_id",
@@ -55,7 +51,7 @@ _STDERR = 2
 
 
 class JsonFormatter(logging.Formatter):
-    """Turns a record into one JSON object: time, level, logger, message, pid, request_id, extra fields."""
+    """Turns a record into one JSON object: time, level, logger, message, pid, extra fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, Any] = {
@@ -65,8 +61,6 @@ class JsonFormatter(logging.Formatter):
             "message": masking.text(_message(record)[: 4 * MESSAGE_LIMIT])[:MESSAGE_LIMIT],
             "pid": record.process or os.getpid(),
         }
-        if known := request_id.get():
-            fields["request_id"] = known
         extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
         fields.update({name: masking.field(name, value) for name, value in extra.items()})
         if record.exc_info and record.exc_info[0]:

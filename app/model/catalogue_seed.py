@@ -43,7 +43,30 @@ METERS = {
 }
 HOSTED_TOOLS = frozenset({"web_searches_kcount", "storage_searches_kcount"})
 OTHER_KINDS = frozenset(
-    ["ada", "audio", "babbage", "batch", "computer", "curie", "davinci", "embed", "embedding", "ft", "image", "live", "lyria", "moderation", "ocr", "orpheus", "realtime", "transcribe", "tts", "voice", "voxtral", "whisper"]
+    [
+        "ada",
+        "audio",
+        "babbage",
+        "batch",
+        "computer",
+        "curie",
+        "davinci",
+        "embed",
+        "embedding",
+        "ft",
+        "image",
+        "live",
+        "lyria",
+        "moderation",
+        "ocr",
+        "orpheus",
+        "realtime",
+        "transcribe",
+        "tts",
+        "voice",
+        "voxtral",
+        "whisper",
+    ]
 )
 SEARCHES_BY_ITSELF = frozenset({"search", "sonar", "research"})
 COMPLETION_ONLY = frozenset({"gpt-3.5-turbo-instruct"})

@@ -27,7 +27,11 @@ class Home:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder = folder
         self.lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        self._take()
+        try:
+            self._take()
+        except InUse:
+            os.close(self.lock)
+            raise
 
     def secret(self, name: str, fresh: str) -> str:
         """Read a kept secret, or keep `fresh` as that secret from now on."""

@@ -79,13 +79,16 @@ class Supervisor:
                 self._launch(child, now)
 
     def stop(self) -> None:
-        """Stop each child and whatever it has started, the last one first; a second signal hurries."""
+        """Stop each child and whatever it has started, the last one first; a second signal hurries. Ends the supervisor."""
         self._starting = False
         hurry_at = 2 if self._asked else 1
         for child in reversed(self._children):
             self._stop_child(child, hurry_at)
             kill_family(child.process.pid)
         self._children.clear()
+        signal.set_wakeup_fd(-1)
+        self._reader.close()
+        self._writer.close()
 
     def _launch(self, child: Child, now: float) -> None:
         try:

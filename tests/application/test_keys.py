@@ -82,6 +82,18 @@ def test_an_update_changes_what_is_given_and_nothing_else(acme, chatbot):
     assert Limits(tokens_per_min=0, budget_usd=Decimal("1.5"), budget_period="month") == key.limits
 
 
+def test_an_expiry_can_be_moved_and_taken_away(acme, chatbot):
+    until = utc_now() + timedelta(days=1)
+    new = keys.create(acme, chatbot, "ci", models=[], expires_at=until)
+
+    seen = []
+    for expires_at in (until + timedelta(days=1), None):
+        keys.update(acme, new.key_id, expires_at=expires_at)
+        seen.append(keys.all_of(acme)[0].expires_at)
+
+    assert [until + timedelta(days=1), None] == seen
+
+
 def test_a_revoked_key_keeps_its_row_and_can_be_reinstated(acme, chatbot, key_rows):
     new = keys.create(acme, chatbot, "ci", models=["*"])
 

@@ -371,10 +371,14 @@ def test_a_byte_order_mark_is_no_problem(apply):
 
 
 def test_a_new_time_zone_reaches_the_proxies_with_the_keys(apply):
-    apply(PLAIN)
+    plain = changed(", expires_at: 2027-01-01", "")
+    apply(plain)
     known = revisions.current()[1]
 
-    apply(changed("Europe/Berlin", "Asia/Kathmandu"))
+    assert (
+        "update workspace acme: timezone Europe/Berlin → Asia/Kathmandu"
+        == apply(changed("Europe/Berlin", "Asia/Kathmandu", plain))[0]
+    )
 
     statement = text("select timezone from keys_since(:known)")
     with transaction(PLATFORM_ID) as session:

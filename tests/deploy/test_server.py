@@ -130,6 +130,19 @@ def _children(installation) -> list[str]:
     return [f"{child.pid} {' '.join(child.cmdline())}" for child in children if child.status() != "zombie"]
 
 
+def test_what_the_caller_works_with_does_not_break_the_server(install):
+    installation = install(
+        PYTHONPATH=".", PYTHONHOME="/nowhere", GUNICORN_CMD_ARGS="--workers 7", FLASK_DEBUG="1", PGHOST="example.org"
+    )
+    for module in ("app", "redis", "deploy"):
+        (installation.folder / f"{module}.py").write_text("raise SystemExit('the wrong module')")
+
+    installation.start()
+
+    assert installation.says_hello()
+    assert len(installation.child("gunicorn").children()) == 1
+
+
 def test_two_instances_run_side_by_side(running, install):
     second = install()
 

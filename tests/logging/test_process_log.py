@@ -82,15 +82,9 @@ def test_a_library_with_a_handler_of_its_own_is_taken_over(lines: Lines) -> None
 
 
 def test_a_record_carries_the_request_it_belongs_to(lines: Lines) -> None:
-    token = process_log.request_id.set("0192f0e4-0000-7000-8000-000000000000")
-    log.info("hello")
-    process_log.request_id.reset(token)
-    log.info("bye")
+    log.info("hello", extra={"request_id": "0192f0e4-0000-7000-8000-000000000000"})
 
-    hello, bye = lines.read()
-
-    assert hello["request_id"] == "0192f0e4-0000-7000-8000-000000000000"
-    assert "request_id" not in bye
+    assert lines.only()["request_id"] == "0192f0e4-0000-7000-8000-000000000000"
 
 
 def test_an_exception_is_text_without_local_values(lines: Lines) -> None:

@@ -118,7 +118,7 @@ def test_a_stop_while_the_database_hangs_still_ends_in_time(running: Running) ->
         horse = running.horse()
         running.process.send_signal(signal.SIGTERM)
         assert 0 == running.process.wait(10)
-    horse.kill()
+        assert not horse.is_running()
 
     running.start()
     running.drained(1)

@@ -4,6 +4,7 @@ import re
 from typing import Any, cast
 
 from flask import Flask, Response, current_app, request
+from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
@@ -87,6 +88,7 @@ class _JsonErrors:
 
     def install(self, app: Flask) -> None:
         app.register_error_handler(errors.GatewayError, refusal)
+        app.register_error_handler(OperationalError, self.database_away)
         app.register_error_handler(HTTPException, self.http)
         app.register_error_handler(Exception, self.bug)
 
@@ -101,9 +103,14 @@ class _JsonErrors:
             return refusal(errors.RouteNotFound("There is nothing at this address. See the gateway's documentation."))
         return refusal(errors.BadRequest("The request cannot be read."))
 
+    def database_away(self, _error: OperationalError) -> Response:
+        return refusal(errors.Unavailable("The gateway's database does not answer. Try again soon."))
+
     def bug(self, error: Exception) -> Response:
-        current_app.logger.error("a request failed inside the gateway", exc_info=error)
-        return refusal(errors.Bug("The gateway failed. The operator finds the cause in its log."))
+        answer = refusal(errors.Bug("The gateway failed. The operator finds the cause in its log."))
+        request_id = answer.headers["x-request-id"]
+        current_app.logger.error("a request failed", exc_info=error, extra={"request_id": request_id})
+        return answer
 
 
 json_error = _JsonErrors()
