@@ -56,14 +56,15 @@ class Gateway:
     def __init__(self, database: Any, folder: Path, *, workers: int = 1, environment: dict[str, str] | None = None):
         self.database, self.folder, self.workers = database, folder, workers
         folder.mkdir(parents=True, exist_ok=True)
-        self.valkey = embedded.start_valkey(folder / "valkey", embedded.free_port())
-        self.port, self.metrics_port = embedded.free_port(), embedded.free_port()
+        self.port, self.metrics_port, self.redis_port = (embedded.free_port() for _ in range(3))
+        self.redis_url = f"redis://127.0.0.1:{self.redis_port}/0"
         self.url, self.metrics_url = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.metrics_port}/metrics"
         self.secret_key = secrets.token_hex(32)
         self.environment = self._environment() | (environment or {})
         self.client = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
-        self.redis = redis.Redis.from_url(self.valkey.url, decode_responses=True)
-        self.app = create_app(self._settings())
+        self.redis = redis.Redis.from_url(self.redis_url, decode_responses=True)
+        self.app = create_app(Settings.read(self.environment))
+        self.valkey = embedded.start_valkey(folder / "valkey", self.redis_port)
         self.start()
 
     def _environment(self) -> dict[str, str]:
@@ -77,13 +78,10 @@ class Gateway:
             "DATABASE_URL": self.database.app_url,
             "DATABASE_OWNER_URL": self.database.owner_url,
             "DATABASE_INGEST_URL": self.database.ingest_url,
-            "REDIS_URL": self.valkey.url,
+            "REDIS_URL": self.redis_url,
             "SECRET_KEY": self.secret_key,
             "PYTHONUNBUFFERED": "1",
         }
-
-    def _settings(self) -> Settings:
-        return Settings.read(self.environment)
 
     # Life and death.
 
@@ -171,8 +169,7 @@ class Gateway:
         try:
             yield
         finally:
-            port = int(self.valkey.url.rsplit(":", 1)[1].split("/")[0])
-            self.valkey = embedded.start_valkey(self.folder / "valkey", port)
+            self.valkey = embedded.start_valkey(self.folder / "valkey", self.redis_port)
 
     # Looking inside.
 

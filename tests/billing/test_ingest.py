@@ -170,17 +170,16 @@ def test_a_crash_between_commit_and_trim_repeats_nothing(books: Books, redis_url
 
 def test_another_redis_is_read_from_its_start(books: Books) -> None:
     workspace_id = books.workspace()
-    first, second = call(workspace_id), call(workspace_id)
-    bucket = bucket_of(workspace_id)
-    books.put_raw(bucket, {"e": encode(first)})
-    books.take()
-    books.owner.execute("update ingest_cursor set replid = 'another', last_id = '9999999999999-0'")
-
-    books.redis.delete(stream_key(bucket_tag(bucket)))
-    books.put(first, second)
+    first, second, third = (call(workspace_id) for _ in range(3))
+    books.put(first)
     books.take()
 
-    assert {first.event_id, second.event_id} == {row["event_id"] for row in books.rows()}
+    books.put(first, second, third)
+    past_second = books.redis.xrange(stream_key(bucket_tag(bucket_of(workspace_id))))[1][0].decode()
+    books.owner.execute("update ingest_cursor set replid = 'another', last_id = %s", [past_second])
+    books.take()
+
+    assert {first.event_id, second.event_id, third.event_id} == {row["event_id"] for row in books.rows()}
     (cursor,) = books.sql("select * from ingest_cursor")
     assert books.redis.info("replication")["master_replid"] == cursor["replid"]
     assert books.rollups_from_rows() == books.rollups()

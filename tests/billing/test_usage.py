@@ -76,6 +76,16 @@ def test_every_span_is_exact(key_books: Books, timezone: str) -> None:
         assert len(expected) * 100 == summary.tokens["output"]
 
 
+def test_as_many_hours_as_fit_are_whole() -> None:
+    def at(hour: int, minute: int) -> datetime:
+        return datetime(2026, 11, 10, hour, minute, tzinfo=UTC)
+
+    assert (at(13, 0), at(15, 0)) == usage.whole_hours(at(12, 10), at(15, 50), zone("UTC"))
+    assert (at(12, 15), at(15, 15)) == usage.whole_hours(at(12, 10), at(15, 50), zone("Asia/Kathmandu"))
+    assert (at(13, 0), at(14, 0)) == usage.whole_hours(at(13, 0), at(14, 0), zone("UTC"))
+    assert (at(13, 50), at(13, 50)) == usage.whole_hours(at(13, 10), at(13, 50), zone("UTC"))
+
+
 @pytest.mark.parametrize("timezone", ZONES)
 def test_whole_hours_come_from_the_rollup_and_nothing_else_does(key_books: Books, timezone: str) -> None:
     key = _busy_key(key_books, timezone)

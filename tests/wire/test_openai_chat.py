@@ -31,15 +31,28 @@ USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
                 "prompt_tokens_details": {"cached_tokens": 1500, "cache_write_tokens": 300, "audio_tokens": 50},
                 "completion_tokens_details": {"reasoning_tokens": 40, "audio_tokens": 5},
             },
-            Usage(input=150, cache_read=1500, cache_write_5m=300, input_audio=50, output=15, reasoning=40, output_audio=5),
+            Usage(
+                input=150, cache_read=1500, cache_write_5m=300, input_audio=50, output=15, reasoning=40, output_audio=5
+            ),
         ),
         (
-            {"prompt_tokens": 7, "completion_tokens": 50, "total_tokens": 257, "completion_tokens_details": {"reasoning_tokens": 200}},
+            {
+                "prompt_tokens": 7,
+                "completion_tokens": 50,
+                "total_tokens": 257,
+                "completion_tokens_details": {"reasoning_tokens": 200},
+            },
             Usage(input=7, output=50, reasoning=200),
         ),
-        ({"prompt_tokens": 9, "prompt_cache_hit_tokens": 4, "completion_tokens": 1}, Usage(input=5, cache_read=4, output=1)),
+        (
+            {"prompt_tokens": 9, "prompt_cache_hit_tokens": 4, "completion_tokens": 1},
+            Usage(input=5, cache_read=4, output=1),
+        ),
         ({"prompt_tokens": "12", "completion_tokens": 3.0}, Usage(input=12, output=3)),
-        ({"prompt_tokens": 5, "completion_tokens": 0, "prompt_tokens_details": {"cached_tokens": 9}}, Usage(cache_read=9)),
+        (
+            {"prompt_tokens": 5, "completion_tokens": 0, "prompt_tokens_details": {"cached_tokens": 9}},
+            Usage(cache_read=9),
+        ),
         ({"prompt_tokens": -5, "completion_tokens": 2}, Usage(output=2)),
         ({"prompt_tokens": 0, "completion_tokens": 0}, Usage()),
     ],
@@ -48,7 +61,9 @@ def test_usage_is_read_into_disjoint_meters(native, expected):
     assert expected == usage_of(native)
 
 
-@pytest.mark.parametrize("native", [None, {}, [], "12", {"total_tokens": 4}, {"prompt_tokens": None}, {"prompt_tokens": True}])
+@pytest.mark.parametrize(
+    "native", [None, {}, [], "12", {"total_tokens": 4}, {"prompt_tokens": None}, {"prompt_tokens": True}]
+)
 def test_what_reports_nothing_is_no_usage(native):
     assert usage_of(native) is None
 
@@ -119,7 +134,11 @@ def test_delivered_text_is_counted_in_bytes(texts):
 
 
 def test_reasoning_refusals_and_tool_calls_count_as_delivered():
-    delta = {"reasoning_content": "1234", "refusal": "56", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}
+    delta = {
+        "reasoning_content": "1234",
+        "refusal": "56",
+        "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}],
+    }
 
     assert 9 == openai_chat.completion_text_bytes({"choices": [{"delta": delta}]})
 
@@ -136,7 +155,13 @@ def test_a_whole_answer_becomes_a_stream_that_says_the_same():
         "id": "c",
         "model": "m",
         "created": 1,
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": "ok", "tool_calls": [call]}, "finish_reason": "tool_calls"}],
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "ok", "tool_calls": [call]},
+                "finish_reason": "tool_calls",
+            }
+        ],
         "usage": USAGE,
     }
 
@@ -144,7 +169,9 @@ def test_a_whole_answer_becomes_a_stream_that_says_the_same():
 
     chunks = [json.loads(data) for data in events[:-1]]
     assert b"[DONE]" == events[-1]
-    assert {"role": "assistant", "content": "ok", "tool_calls": [{"index": 0, **call}]} == chunks[0]["choices"][0]["delta"]
+    assert {"role": "assistant", "content": "ok", "tool_calls": [{"index": 0, **call}]} == chunks[0]["choices"][0][
+        "delta"
+    ]
     assert ["tool_calls"] == [c["choices"][0]["finish_reason"] for c in chunks[1:2]]
     assert USAGE == chunks[2]["usage"]
     assert {"chat.completion.chunk"} == {c["object"] for c in chunks}

@@ -45,7 +45,7 @@ def test_no_byte_is_lost_or_changed_however_the_stream_is_cut(stream, sizes):
     assert stream == b"".join(runs) + rest
 
 
-@given(st.lists(st.text("ab{}:\"", min_size=1, max_size=8), min_size=1, max_size=6), st.integers(1, 9))
+@given(st.lists(st.text('ab{}:"', min_size=1, max_size=8), min_size=1, max_size=6), st.integers(1, 9))
 def test_every_event_is_found_however_the_stream_is_cut(texts, size):
     stream = b"".join(sse.event_of(text.encode()) for text in texts)
 
