@@ -55,6 +55,7 @@ if str(ROOT) not in sys.path:
 
 from app import gateway  # noqa: E402
 from app.config import InvalidSettings, Settings  # noqa: E402
+from app.gateway import api  # noqa: E402
 from app.logging import metrics, process_log  # noqa: E402
 
 try:
@@ -152,7 +153,7 @@ def on_starting(_server: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Give each worker its own catalogue, keys and connections, after the fork."""
     if settings.role in {"all", "proxy"}:
-        gateway.start(worker.wsgi)
+        api.start(worker.wsgi)
 
 
 def child_exit(_server: Any, worker: Any) -> None:

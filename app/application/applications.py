@@ -10,7 +10,7 @@ from sqlalchemy import select
 from app.application.tables import ApplicationRow, KeyRow
 from app.extensions import transaction
 from app.units import new_id
-from app.workspace import changes, names
+from app.workspace import names, revisions
 from app.workspace.names import Invalid, NotFound
 
 COST_CENTRE_LONGEST = 100
@@ -98,4 +98,4 @@ def _tell_keys(workspace_id: UUID, application_id: UUID) -> None:
     """Whether a key works depends on its application, and proxies read keys by revision."""
     mine = (KeyRow.workspace_id == workspace_id, KeyRow.application_id == application_id)
     with transaction(workspace_id) as session:
-        session.execute(sql.update(KeyRow).where(*mine).values(revision=changes.number_of_keys()))
+        session.execute(sql.update(KeyRow).where(*mine).values(revision=revisions.bump_keys()))

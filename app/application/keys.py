@@ -21,7 +21,7 @@ from app.application.tables import ApplicationRow, KeyIndexRow, KeyRow
 from app.crypto import PEPPER_VERSION
 from app.extensions import transaction, vault
 from app.units import PLATFORM_ID, new_id, utc_now
-from app.workspace import changes, names
+from app.workspace import names, revisions
 from app.workspace.names import Invalid, NotFound
 
 __all__ = ["Key", "KeyChange", "Limits", "NewKey", "SecretTaken", "Unenforced"]
@@ -102,7 +102,7 @@ def create(  # noqa: PLR0913 - a key is all of this
     _set_limits(row, limits)
     with transaction(workspace_id) as session:
         _check_place(session, row)
-        row.revision = changes.number_of_keys()
+        row.revision = revisions.bump_keys()
         _set_secret(session, row, token)
         return NewKey(row.key_id, token.token)
 
@@ -117,7 +117,7 @@ def update(workspace_id: UUID, key_id: UUID, **change: Unpack[KeyChange]) -> Non
             _set_limits(row, change["limits"])
         if "expires_at" in change:
             row.expires_at = change["expires_at"]
-        row.revision = changes.number_of_keys()
+        row.revision = revisions.bump_keys()
 
 
 def replace_secret(workspace_id: UUID, key_id: UUID, secret: str | None = None) -> NewKey:
@@ -126,7 +126,7 @@ def replace_secret(workspace_id: UUID, key_id: UUID, secret: str | None = None) 
     with transaction(workspace_id) as session:
         row = _row(session, workspace_id, key_id)
         _forget_secrets(session, row)
-        row.revision = changes.number_of_keys()
+        row.revision = revisions.bump_keys()
         _set_secret(session, row, token)
         return NewKey(key_id, token.token)
 
@@ -138,7 +138,7 @@ def release_secret(workspace_id: UUID, key_id: UUID) -> None:
         if row.state != "revoked":
             raise Invalid("secret", f"belongs to the active key {row.name!r}")
         _forget_secrets(session, row)
-        row.revision = changes.number_of_keys()
+        row.revision = revisions.bump_keys()
 
 
 def has_secret(workspace_id: UUID, key_id: UUID) -> bool:
@@ -152,21 +152,21 @@ def revoke(workspace_id: UUID, key_id: UUID, *, now: datetime | None = None) -> 
     """Stop a key for good or until `reinstate`; its row stays for the bill."""
     with transaction(workspace_id) as session:
         row = _row(session, workspace_id, key_id)
-        row.state, row.revoked_at, row.revision = "revoked", now or utc_now(), changes.number_of_keys()
+        row.state, row.revoked_at, row.revision = "revoked", now or utc_now(), revisions.bump_keys()
 
 
 def reinstate(workspace_id: UUID, key_id: UUID) -> None:
     """Let a revoked key work again, with the secret that it had."""
     with transaction(workspace_id) as session:
         row = _row(session, workspace_id, key_id)
-        row.state, row.revoked_at, row.revision = "active", None, changes.number_of_keys()
+        row.state, row.revoked_at, row.revision = "active", None, revisions.bump_keys()
 
 
 def refresh(workspace_id: UUID) -> None:
     """Tell the proxies that something all keys of the workspace depend on has changed."""
     with transaction(workspace_id) as session:
         every = sql.update(KeyRow).where(KeyRow.workspace_id == workspace_id)
-        session.execute(every.values(revision=changes.number_of_keys()))
+        session.execute(every.values(revision=revisions.bump_keys()))
 
 
 def all_of(workspace_id: UUID) -> list[Key]:

@@ -57,10 +57,15 @@ class Callers:
         return None if caller.expires_at is not None and now >= caller.expires_at else caller
 
     def update(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Take the rows of `keys_since`: set the active keys, forget the others."""
-        for row in rows:
+        """Take the rows of `keys_since`: set the active keys, forget the others.
+
+        All are forgotten before any is set: within one change a secret may move from key to key.
+        """
+        changed = list(rows)
+        for row in changed:
             for old in self._hashes.pop(row["key_id"], ()):
                 self._by_hash.pop(old, None)
+        for row in changed:
             if row["active"]:
                 self._add(row)
 

@@ -3,9 +3,9 @@
 from argon2 import PasswordHasher
 from sqlalchemy import select
 
+from app.auth.tables import UserRow
 from app.extensions import transaction
 from app.units import PLATFORM_ID, new_id
-from app.workspace.tables import UserRow
 
 
 def ensure_admin(email: str, password: str) -> bool:

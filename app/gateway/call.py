@@ -16,10 +16,13 @@ from app.wire.usage import Usage
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """A request as a face hands it over. `socket` is the client's connection, to see it leave."""
+    """A request as a face hands it over. `socket` is the client's connection, to see it leave.
+
+    `read` gives the whole body, or raises: nobody sends one before it is known who asks.
+    """
 
     token: bytes
-    body: bytes
+    read: Callable[[], bytes]
     socket: Any
     client_request_id: str | None
 

@@ -16,7 +16,7 @@ _decode = msgspec.json.Decoder().decode
 
 def chat(process: Process, inbound: Inbound, caller: Caller) -> Call:
     """Read a chat request; raise `BadRequest` naming the member, or `ModelNotFound`."""
-    body = _object(inbound.body)
+    body = _object(inbound.read())
     name, messages = body.get("model"), body.get("messages")
     if not isinstance(name, str) or not name:
         raise BadRequest("'model' must be the name of a model.", param="model")

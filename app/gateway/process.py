@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 
 import gevent
-from flask import Flask
 
+from app.config import Settings
 from app.crypto import Vault
-from app.extensions import settings, vault
 from app.gateway.intents import SCRIPTS
 from app.gateway.open_calls import OpenCalls
 from app.gateway.pipe import Pipe
-from app.gateway.snapshot import Known, Refresher
+from app.gateway.snapshot import AppContext, Known, Refresher
 
 SETTLE_LIMIT_S = 8.0
 
@@ -45,13 +44,11 @@ class Process:
         return self.pipe.close(SETTLE_LIMIT_S)
 
 
-def start(app: Flask) -> Process:
+def start(settings: Settings, vault: Vault, app_context: AppContext) -> Process:
     """Start the greenlets of this worker; call once, in the worker, not in its parent."""
-    with app.app_context():
-        pipe = Pipe(settings().redis_url, SCRIPTS)
-        process = Process(vault(), pipe, Refresher(app, pipe), OpenCalls(pipe))
+    pipe = Pipe(settings.redis_url, SCRIPTS)
+    process = Process(vault, pipe, Refresher(app_context, pipe, vault), OpenCalls(pipe))
     pipe.start()
     gevent.spawn(process.refresher.run)
     gevent.spawn(process.open_calls.watch)
-    app.extensions["gateway"] = process
     return process

@@ -6,17 +6,19 @@ every 500 ms when Redis is away, and every 2 s in any case) and loads what chang
 
 import logging
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import gevent
-from flask import Flask
 from gevent.event import Event
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.callers import Callers
+from app.crypto import Vault
 from app.errors import Unavailable
-from app.extensions import db, vault
+from app.extensions import db
 from app.gateway.pipe import Pipe, RedisAway
 from app.model import catalogue
 from app.workspace import revisions
@@ -27,6 +29,9 @@ SQL_EVERY_WITHOUT_REDIS_S = 0.5
 SQL_LIMIT_S = 5.0
 ASK_LIMIT_S = 1.0
 """How long an unknown key waits for the database to say that it is unknown."""
+
+AppContext = Callable[[], AbstractContextManager[object]]
+"""What makes the database usable outside a request."""
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +50,10 @@ class Known:
 class Refresher:
     """Keeps `known` fresh. One per process."""
 
-    def __init__(self, app: Flask, pipe: Pipe) -> None:
+    def __init__(self, app_context: AppContext, pipe: Pipe, vault: Vault) -> None:
         self.known = Known(Callers(), catalogue.EMPTY)
-        self._app = app
+        self._app_context = app_context
+        self._vault = vault
         self._pipe = pipe
         self._announced: bytes | None = b"nothing yet"
         self._wake = Event()
@@ -98,7 +104,7 @@ class Refresher:
         self._wake.clear()
         started = time.monotonic()
         try:
-            with gevent.Timeout(SQL_LIMIT_S), self._app.app_context():
+            with gevent.Timeout(SQL_LIMIT_S), self._app_context():
                 self._load()
             if self._database_is_away:
                 log.info("the database is back")
@@ -123,7 +129,7 @@ class Refresher:
                 known.keys_revision = keys_revision
             if catalogue_revision != known.catalogue_revision:
                 rows = db.session.execute(text("select * from catalogue_since(-1)"))
-                known.models = catalogue.build([dict(row) for row in rows.mappings()], vault())
+                known.models = catalogue.build([dict(row) for row in rows.mappings()], self._vault)
                 known.catalogue_revision = catalogue_revision
             known.asked_at = asked
             db.session.rollback()

@@ -32,6 +32,7 @@ class Flow:
         self._exchange = exchange
         self._splitter = sse.Splitter()
         self._relay = openai_chat.Relay(hide_usage=not call.wants_usage)
+        self._held = b""
         self._first: bytes | None = None
         self._is_whole = False
         call.text_bytes = self._relay.text_bytes
@@ -72,25 +73,25 @@ class Flow:
             self.await_first()
 
     def _first_run(self) -> bytes:
-        held = b""
+        """Gather until an event holds a choice; comments and notes before it wait for it."""
         while True:
             data = self._exchange.read(KEEP_ALIVE_S)
-            run = self._split(data) if data else self._splitter.rest()
+            run = self._split(data) if data else self._ended_run()
+            self._held += run
             for event in sse.events(run):
                 found = sse.data_of(event)
-                if found is not None:
-                    _must_be_real(found)
-                    return self._take(held + run)
+                if found is not None and _is_real(found):
+                    return self._take(self._held)
             if not data:
+                self._take(self._held)
                 raise errors.Broken("The provider's stream ended without an answer.", upstream_status=200)
-            held += run
 
     def _rest(self) -> Iterator[bytes]:
         """Hand on until `[DONE]`, the end, or an error; end an answer that is complete with one `[DONE]`."""
         relay = self._relay
         try:
             yield from self._until_end()
-        except errors.Truncated:
+        except (errors.Truncated, errors.TimedOut):
             if not relay.finished:
                 raise
         if relay.done:
@@ -176,10 +177,11 @@ def outcome_of(error: errors.GatewayError) -> str:
     return events.TIMEOUT if isinstance(error, errors.TimedOut) else events.UPSTREAM_ERROR
 
 
-def _must_be_real(data: bytes) -> None:
-    """Let the first event commit the stream, or raise what it means."""
+def _is_real(data: bytes) -> bool:
+    """Tell whether an event commits the stream; raise what it means when it is an error or no event."""
     chunk = openai_chat.decoded(data)
     if chunk is None:
         raise errors.Broken("The provider's stream does not begin with an answer.", upstream_status=200)
     if native := openai_chat.error_in(chunk):
         raise translate.error_inside(native)
+    return bool(chunk.get("choices"))

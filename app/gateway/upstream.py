@@ -36,12 +36,12 @@ class Exchange:
         "_answer",
         "_deadlines",
         "_ended",
+        "_heard_at",
         "_inflate",
         "_raw",
         "_sock",
         "_started",
         "cancelled",
-        "first_byte_at",
     )
 
     def __init__(self, address: Address, deadlines: Deadlines) -> None:
@@ -53,8 +53,8 @@ class Exchange:
         self._ended = 0.0
         self._answer: Any = HTTPResponse(method="POST")
         self._inflate: Any = None
+        self._heard_at = 0.0
         self.cancelled: GatewayError | None = None
-        self.first_byte_at = 0.0
 
     def send(self, head: bytes, body: bytes) -> None:
         """Connect and send; raise `Unreachable` or `TimedOut`."""
@@ -83,9 +83,10 @@ class Exchange:
         stop = limit if slice_s is None else min(limit, time.monotonic() + slice_s)
         while not self._answer.headers_complete or self.status < 200:
             self._receive(stop, final=stop == limit)
-        if self.header("content-encoding").lower() in {"gzip", "x-gzip", "deflate"}:
-            self._inflate = zlib.decompressobj(47)
-        elif self.header("content-encoding").lower() not in {"", "identity"}:
+        coding = self.header("content-encoding").lower()
+        if coding in {"gzip", "x-gzip", "deflate"}:
+            self._inflate = self._inflate or zlib.decompressobj(47)
+        elif coding not in {"", "identity"}:
             raise self._broken("The provider answered in a coding that was not asked for.")
 
     def read(self, slice_s: float | None = None) -> bytes:
@@ -99,7 +100,7 @@ class Exchange:
             if self._answer.message_complete:
                 self.close()
                 return b""
-            limit = min(time.monotonic() + self._deadlines.idle_s, self._started + self._deadlines.total_s)
+            limit = min(self._heard_at + self._deadlines.idle_s, self._started + self._deadlines.total_s)
             stop = limit if slice_s is None else min(limit, time.monotonic() + slice_s)
             self._receive(stop, final=stop == limit)
         data = bytes(buffered)
@@ -153,8 +154,7 @@ class Exchange:
         try:
             self._sock.settimeout(max(0.001, stop - time.monotonic()))
             data = self._sock.recv(READ_BYTES)
-            if not self.first_byte_at:
-                self.first_byte_at = time.monotonic()
+            self._heard_at = time.monotonic()
             self._answer.feed(data)
         except TimeoutError:
             if not final:

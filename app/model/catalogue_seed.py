@@ -25,7 +25,7 @@ from app.extensions import transaction
 from app.model.price_book import DEAREST, DECIMALS
 from app.model.tables import DeploymentRow, ModelRow, PriceRow
 from app.units import new_id
-from app.workspace import changes, names
+from app.workspace import names, revisions
 from app.workspace.names import Invalid
 
 LISTED_AS = {"xai": "x-ai"}
@@ -119,7 +119,7 @@ def plant(workspace_id: UUID, provider_id: UUID, prefix: str, seeds: Sequence[Se
         for row, values in ((ModelRow, aliases), (DeploymentRow, serving), (PriceRow, prices)):
             if values:
                 session.execute(insert(row), values)
-        changes.number_of_catalogue()
+        revisions.bump_catalogue()
     return list(fresh.values())
 
 

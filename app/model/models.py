@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.extensions import transaction
 from app.model.tables import DeploymentRow, ModelRow
 from app.units import new_id
-from app.workspace import changes, names
+from app.workspace import names, revisions
 from app.workspace.names import Invalid, NotFound
 
 LARGEST = 1_000_000
@@ -56,7 +56,7 @@ def save(workspace_id: UUID, name: str, deployments: Sequence[Deployment], *, ma
             row.managed_by = managed_by
             session.flush()
             _replace_deployments(session, row, deployments)
-            changes.number_of_catalogue()
+            revisions.bump_catalogue()
         return row.model_id
 
 
@@ -89,7 +89,7 @@ def delete(workspace_id: UUID, model_id: UUID) -> None:
         session.execute(sql.delete(DeploymentRow).where(*serving))
         if not session.execute(sql.delete(ModelRow).where(*mine).returning(ModelRow.model_id)).first():
             raise NotFound(f"there is no model {model_id}")
-        changes.number_of_catalogue()
+        revisions.bump_catalogue()
 
 
 def check_deployments(deployments: Sequence[Deployment]) -> None:

@@ -13,7 +13,7 @@ from app.extensions import transaction
 from app.model.tables import PriceRow
 from app.units import new_id
 from app.wire.usage import METERS
-from app.workspace import changes
+from app.workspace import revisions
 from app.workspace.names import Invalid
 
 DECIMALS = 6
@@ -39,7 +39,7 @@ def set_prices(workspace_id: UUID, subject_id: UUID, prices: Mapping[str, Decima
             if meter in prices:
                 session.add(_new(workspace_id, subject_id, meter, prices[meter], start))
         if changed:
-            changes.number_of_catalogue()
+            revisions.bump_catalogue()
         return bool(changed)
 
 

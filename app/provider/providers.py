@@ -16,7 +16,7 @@ from app.extensions import transaction, vault
 from app.provider.adapters import ADAPTERS
 from app.provider.tables import CredentialRow, ProviderRow
 from app.units import new_id
-from app.workspace import changes, names
+from app.workspace import names, revisions
 from app.workspace.names import Invalid, NotFound
 
 KINDS = tuple(ADAPTERS)
@@ -68,7 +68,7 @@ def save(  # noqa: PLR0913 - an account is all of this
             setattr(row, column, wanted[column])
         session.flush()
         if _save_secret(session, row, api_key) or changed:
-            changes.number_of_catalogue()
+            revisions.bump_catalogue()
         return row.provider_id
 
 
@@ -112,7 +112,7 @@ def delete(workspace_id: UUID, provider_id: UUID) -> None:
             raise InUse(f"deployments use provider {provider_id}") from error
         if not found:
             raise NotFound(f"there is no provider {provider_id}")
-        changes.number_of_catalogue()
+        revisions.bump_catalogue()
 
 
 def check_kind(kind: str) -> str:

@@ -22,12 +22,12 @@ log = logging.getLogger(__name__)
 
 def bump_catalogue() -> int:
     """Give the running transaction's change to models, providers or prices its number."""
-    return _bump(catalogue=1)
+    return _bump("catalogue")
 
 
 def bump_keys() -> int:
     """Give the running transaction's change to keys its number; key rows carry it."""
-    return _bump(keys=1)
+    return _bump("keys")
 
 
 def current() -> tuple[int, int]:
@@ -47,14 +47,13 @@ def announce() -> None:
         db.session.rollback()
 
 
-def _bump(catalogue: int = 0, keys: int = 0) -> int:
-    """Add to one counter and announce it after the commit."""
+def _bump(counter: str) -> int:
+    """Add 1 to a counter, once in a transaction: whatever it changes, proxies load it in one step."""
     session = db.session()
-    name = "catalogue" if catalogue else "keys"
-    number = session.execute(
-        update(RevisionRow)
-        .values(catalogue=RevisionRow.catalogue + catalogue, keys=RevisionRow.keys + keys)
-        .returning(getattr(RevisionRow, name))
-    ).scalar_one()
-    after_commit("announce", announce)
+    running, number = session.info.get(f"revision of {counter}", (None, 0))
+    if running is None or running is not session.get_transaction():
+        column = getattr(RevisionRow, counter)
+        number = session.execute(update(RevisionRow).values({column: column + 1}).returning(column)).scalar_one()
+        session.info[f"revision of {counter}"] = (session.get_transaction(), number)
+        after_commit("announce", announce)
     return int(number)

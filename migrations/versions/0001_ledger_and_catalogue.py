@@ -401,8 +401,8 @@ def _functions() -> None:
 
 
 def _reader_function(signature: str, body: str) -> None:
-    name = signature.split("(")[0]
-    types = "bigint" if "known" in signature.split(")")[0] else ""
+    name, _, rest = signature.partition("(")
+    types = "bigint" if rest.startswith("known") else ""
     statement = (
         f"create function {signature} language sql stable security definer set search_path = public as $$ {body} $$"
     )

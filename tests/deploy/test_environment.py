@@ -160,7 +160,7 @@ def test_root_gets_the_missing_package_installed(folder):
 
 
 @pytest.mark.parametrize(
-    "name", ["PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "PIP_TARGET", "UV_SYSTEM_PYTHON", "FLASK_APP"]
+    "name", ["PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "PIP_TARGET", "UV_SYSTEM_PYTHON", "FLASK_APP", "CDPATH"]
 )
 def test_what_would_break_the_scripts_is_not_inherited(folder, name):
     folder.program("python3", PYTHON.replace('echo "${0##*/}', f'[[ -v {name} ]] && exit 9; echo "${{0##*/}}'))

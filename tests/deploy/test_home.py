@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import stat
+import time
 
 import pytest
 
@@ -44,9 +45,14 @@ def test_a_damaged_memory_of_ports_is_forgotten(home, damaged):
     assert 0 < home.port("valkey") < 65536
 
 
-def test_a_home_in_use_names_its_process(home):
+def test_a_home_in_use_names_its_process_at_once(home, monkeypatch):
+    monkeypatch.setattr(homes, "ENDING_LIMIT_S", 5.0)
+    began = time.monotonic()
+
     with pytest.raises(InUse, match=f"another instance \\(process {os.getpid()}\\) uses"):
         Home(home.folder)
+
+    assert time.monotonic() - began < homes.ENDING_LIMIT_S
 
 
 def test_children_of_a_killed_instance_are_waited_for(tmp_path, monkeypatch):

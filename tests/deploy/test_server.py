@@ -153,6 +153,16 @@ def test_two_instances_run_side_by_side(running, install):
     assert second.curl() != running.curl()
 
 
+def test_every_child_holds_the_homes_lock(running):
+    """So the home is only free again when the last of them has ended."""
+    held = str(running.home / "lock")
+    children = psutil.Process(running.process.pid).children()
+
+    without = [child.name() for child in children if held not in {file.path for file in child.open_files()}]
+
+    assert (len(children), without) == (5, [])
+
+
 def test_a_home_has_one_instance(running, install):
     second = install(GATEWAY_HOME=str(running.home))
 

@@ -127,7 +127,7 @@ signal.pause()
 """
     parent = spawn([sys.executable, "-c", script], signal.SIGKILL, cwd=Path(__file__).parents[2])
     pid = int(eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
-    assert _lives(pid)
+    eventually(lambda: psutil.Process(pid).name() == "sleep")
 
     parent.kill()
     parent.wait()

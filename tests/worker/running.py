@@ -62,6 +62,11 @@ class Running:
         ).fetchone()
         return bool(row and row[0])
 
+    def is_told_to_stop(self) -> bool:
+        """The child knows, and has told its horse."""
+        redis = self.books.redis
+        return any(redis.hexists(key, "shutdown_requested_date") for key in redis.scan_iter("rq:worker:*"))
+
     def drained(self, count: int, limit_s: float = 15) -> None:
         """Wait until the ledger has `count` calls."""
         eventually(lambda: count <= self.books.sql("select count(*) from usage_event")[0]["count"], limit_s)
@@ -79,6 +84,13 @@ class Running:
         for client in (self.books.redis, self.books.owner, self.books.ingest):
             client.close()
         self.valkey.stop()
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """It ended, whether or not somebody has asked for its exit code."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() == psutil.STATUS_ZOMBIE
+    return True
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:

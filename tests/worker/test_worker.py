@@ -16,7 +16,7 @@ from app.units import bucket_of, bucket_tag, new_id
 from deploy.local import embedded
 from tests.billing.books import call, recent
 from tests.gateway_process import eventually
-from tests.worker.running import Running
+from tests.worker.running import Running, is_gone
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_the_child_does_not_outlive_a_killed_worker(running: Running) -> None:
     running.process.kill()
     running.process.wait()
 
-    eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    eventually(lambda: is_gone(child))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -89,7 +89,7 @@ def test_a_stop_signal_ends_everything_in_time(running: Running, number: signal.
     running.process.send_signal(number)
 
     assert 0 == running.process.wait(10)
-    assert not child.is_running()
+    assert is_gone(child)
 
 
 def test_a_stop_in_the_middle_of_a_job_loses_nothing(running: Running) -> None:
@@ -100,6 +100,7 @@ def test_a_stop_in_the_middle_of_a_job_loses_nothing(running: Running) -> None:
         books.put(*(call(workspace_id) for _ in range(5000)))
         eventually(running.is_blocked)
         running.process.send_signal(signal.SIGTERM)
+        eventually(running.is_told_to_stop)
     assert 0 == running.process.wait(10)
 
     assert 2000 == len(books.rows())
@@ -118,7 +119,7 @@ def test_a_stop_while_the_database_hangs_still_ends_in_time(running: Running) ->
         horse = running.horse()
         running.process.send_signal(signal.SIGTERM)
         assert 0 == running.process.wait(10)
-        assert not horse.is_running()
+        eventually(lambda: is_gone(horse))
 
     running.start()
     running.drained(1)

@@ -1,6 +1,7 @@
 """Between Flask and the line: a request becomes an `Inbound`, an `Answer` becomes a response."""
 
 import re
+from functools import partial
 from typing import Any, cast
 
 from flask import Flask, Response, current_app, request
@@ -32,9 +33,9 @@ def process() -> Process:
 
 
 def inbound() -> Inbound:
-    """Read the running request; raise `RequestIncomplete` or `RequestTooLarge`."""
+    """Take the running request; its body is read when the line asks for it."""
     socket = request.environ.get("gunicorn.socket")
-    return Inbound(token(), _body(socket), socket, client_request_id())
+    return Inbound(token(), partial(_body, socket), socket, client_request_id())
 
 
 def token() -> bytes:
@@ -66,7 +67,7 @@ def refusal(error: errors.GatewayError) -> Response:
 
 
 def _body(socket: Any) -> bytes:
-    """Read the whole body or refuse: half a body is never taken for a whole one."""
+    """Read the whole body; raise `RequestIncomplete` or `RequestTooLarge`: half a body is never taken for a whole one."""
     if socket is not None:
         socket.settimeout(BODY_LIMIT_S)
     try:
@@ -84,16 +85,17 @@ def _body(socket: Any) -> bytes:
 
 
 class _JsonErrors:
-    """Answers what no route answers: JSON for the API's paths, Flask's own page elsewhere."""
+    """Answers what no route answers: JSON, but for a browser that went astray outside the API's paths."""
 
     def install(self, app: Flask) -> None:
+        app.url_map.merge_slashes = False  # its redirect would be a page, and lose the body
         app.register_error_handler(errors.GatewayError, refusal)
         app.register_error_handler(OperationalError, self.database_away)
         app.register_error_handler(HTTPException, self.http)
         app.register_error_handler(Exception, self.bug)
 
     def http(self, error: HTTPException) -> Any:
-        if not request.path.startswith(API_PREFIXES):
+        if "text/html" in request.headers.get("accept", "") and not request.path.startswith(API_PREFIXES):
             return error
         if isinstance(error, WrongMethod):
             answer = refusal(errors.MethodNotAllowed(f"{request.method} is not allowed here."))
