@@ -17,7 +17,6 @@ import shutil  # noqa: E402
 import socket  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
-from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -80,8 +79,7 @@ class DrainingWorker(GeventWorker):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._clients: dict[Any, socket.socket] = {}
-        self._idle: dict[socket.socket, float] = {}
+        self._idle_since: dict[socket.socket, float] = {}
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         # A signal handler may not wait, so the drain has a greenlet of its own.
@@ -89,29 +87,25 @@ class DrainingWorker(GeventWorker):
         super().handle_exit(sig, frame)
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
-        here = gevent.getcurrent()
-        self._clients[here] = client
+        self._idle_since[client] = time.monotonic()
         try:
             super().handle(listener, client, addr)
         finally:
-            del self._clients[here]
+            self._idle_since.pop(client, None)
 
-    @contextlib.contextmanager
-    def timeout_ctx(self) -> Iterator[None]:
-        """Surround the wait for a connection's next request; remember since when it waits."""
-        client = self._clients[gevent.getcurrent()]
-        self._idle[client] = time.monotonic()
+    def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> Any:
+        """Remember since when a connection waits for its next request: it does not during one."""
+        self._idle_since.pop(sock, None)
         try:
-            with super().timeout_ctx():
-                yield
+            return super().handle_request(listener_name, req, sock, addr)
         finally:
-            del self._idle[client]
+            self._idle_since[sock] = time.monotonic()
 
     def _drain(self) -> None:
         gateway.drain()
         while True:
             before = time.monotonic() - IDLE_BEFORE_CLOSING_S
-            for client in [client for client, since in self._idle.items() if since < before]:
+            for client in [client for client, since in self._idle_since.items() if since < before]:
                 # Reading ends, writing does not: a request that came this very moment is still answered.
                 with contextlib.suppress(OSError):
                     client.shutdown(socket.SHUT_RD)

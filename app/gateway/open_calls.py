@@ -42,7 +42,6 @@ class OpenCalls:
     def add(self, call: Call) -> None:
         """Look after a call from its admission on."""
         self._calls.add(call)
-        metrics.call_started()
 
     def discard(self, call: Call) -> None:
         """Let a settled call go."""
@@ -63,7 +62,11 @@ class OpenCalls:
                 self._renew_leases()
                 upstream.prune()
             self._look(now)
-            metrics.settlements_pending(self._pipe.unacknowledged)
+            self.publish()
+
+    def publish(self) -> None:
+        """Show the counters of this process."""
+        metrics.publish(calls_in_flight=len(self._calls), settlements_pending=self._pipe.unacknowledged)
 
     def _look(self, now: float) -> None:
         for call in list(self._calls):

@@ -41,7 +41,9 @@ class Process:
 
     def finish(self) -> int:
         """Wait for Redis to acknowledge what was settled; return how many settlements it has not."""
-        return self.pipe.close(SETTLE_LIMIT_S)
+        missing = self.pipe.close(SETTLE_LIMIT_S)
+        self.open_calls.publish()
+        return missing
 
 
 def start(settings: Settings, vault: Vault, app_context: AppContext) -> Process:

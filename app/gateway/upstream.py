@@ -61,8 +61,7 @@ class Exchange:
         self._sock = _pool.take(self._address) or self._connect()
         self._raw = self._sock._sock  # noqa: SLF001 - shut down from another greenlet without touching TLS state
         try:
-            self._sock.settimeout(self._deadlines.first_byte_s)
-            self._sock.sendall(b"%s%d\r\n\r\n%s" % (head, len(body), body))
+            self._write(b"%s%d\r\n\r\n%s" % (head, len(body), body))
         except OSError as error:
             self.close()
             raise self._failure(Unreachable("The provider closed the connection.")) from error
@@ -138,6 +137,16 @@ class Exchange:
             sock.close()
         else:
             _pool.give_back(self._address, sock)
+
+    def _write(self, data: bytes) -> None:
+        """Write at once what fits, which nearly always is all; wait for the rest."""
+        written = 0
+        if not self._address.tls:
+            with suppress(BlockingIOError):
+                written = self._raw.send(data)
+        if written < len(data):
+            self._sock.settimeout(self._deadlines.first_byte_s)
+            self._sock.sendall(memoryview(data)[written:])
 
     def _connect(self) -> Any:
         address, limit = self._address, self._deadlines.connect_s

@@ -49,11 +49,8 @@ _pending = Gauge(
 
 _request_children: dict[tuple[str, int, str], Any] = {}
 _children: dict[tuple[Any, str], Any] = {}
-
-
-def call_started() -> None:
-    """Count a call in; exactly one `call_ended` follows."""
-    _in_flight.inc()
+_tally: dict[Any, float] = {}
+"""What was counted since the last `publish`: each write to the shared files costs more than counting."""
 
 
 def call_ended(  # noqa: PLR0913  # one call, one line: a value object would cost more than the counters
@@ -69,28 +66,35 @@ def call_ended(  # noqa: PLR0913  # one call, one line: a value object would cos
 ) -> None:
     """Count a call that ended. `route` is the route's pattern, `outcome` one of the terminal states."""
     known = (route, status // 100, outcome)
-    (_request_children.get(known) or _request_child(known)).inc()
+    _count(_request_children.get(known) or _request_child(known))
     _seconds.observe(seconds)
-    _in_flight.dec()
     if first_byte_s is not None:
         _first_byte.observe(first_byte_s)
     if meters:
         for meter, count in meters.items():
-            (_children.get((_tokens, meter)) or _child(_tokens, meter)).inc(count)
+            _count(_children.get((_tokens, meter)) or _child(_tokens, meter), count)
     if cost_usd:
-        _cost.inc(float(cost_usd))
+        _count(_cost, float(cost_usd))
     if error_code:
-        (_children.get((_errors, error_code)) or _child(_errors, error_code)).inc()
+        _count(_children.get((_errors, error_code)) or _child(_errors, error_code))
 
 
 def refused(code: str) -> None:
     """Count a refusal by its code: rate limit, unknown key, malformed request."""
-    (_children.get((_refusals, code)) or _child(_refusals, code)).inc()
+    _count(_children.get((_refusals, code)) or _child(_refusals, code))
 
 
-def settlements_pending(count: int) -> None:
-    """Say how many settlements of this process wait for Redis."""
-    _pending.set(count)
+def publish(*, calls_in_flight: int, settlements_pending: int) -> None:
+    """Show what was counted since the last time, and how things stand; the line does so once a second."""
+    while _tally:
+        counter, amount = _tally.popitem()
+        counter.inc(amount)
+    _in_flight.set(calls_in_flight)
+    _pending.set(settlements_pending)
+
+
+def _count(counter: Any, amount: float = 1) -> None:
+    _tally[counter] = _tally.get(counter, 0) + amount
 
 
 def worker_gone(pid: int) -> None:

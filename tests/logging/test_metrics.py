@@ -16,6 +16,8 @@ from app.logging import metrics, scrape
 
 def samples(page: bytes | None = None) -> dict[tuple[str, ...], float]:
     """The figures on the page: name and label values → value."""
+    if page is None:
+        publish()
     text = (scrape.render({}) if page is None else page).decode()
     return {
         (sample.name, *(f"{k}={v}" for k, v in sorted(sample.labels.items()))): sample.value
@@ -24,13 +26,16 @@ def samples(page: bytes | None = None) -> dict[tuple[str, ...], float]:
     }
 
 
+def publish(calls_in_flight: int = 0, settlements_pending: int = 0) -> None:
+    metrics.publish(calls_in_flight=calls_in_flight, settlements_pending=settlements_pending)
+
+
 def grown(before: Mapping[tuple[str, ...], float], *name: str) -> float:
     return samples().get(name, 0.0) - before.get(name, 0.0)
 
 
 def end_call(**changes: object) -> None:
     values = {"route": "/v1/chat/completions", "status": 200, "outcome": "done", "seconds": 0.2} | changes
-    metrics.call_started()
     metrics.call_ended(**values)  # type: ignore[arg-type]
 
 
@@ -67,22 +72,22 @@ def test_a_refusal_is_counted_by_its_code() -> None:
     assert grown(before, "gateway_refusals_total", "code=policy_rate_limited") == 1
 
 
-def test_calls_in_flight_go_up_and_down() -> None:
+def test_nothing_is_shown_twice() -> None:
+    metrics.refused("policy_rate_limited")
     before = samples()
 
-    metrics.call_started()
-    during = grown(before, "gateway_calls_in_flight")
-    metrics.call_ended(route="/v1/models", status=200, outcome="done", seconds=0.001)
+    publish()
+    publish()
 
-    assert (during, grown(before, "gateway_calls_in_flight")) == (1, 0)
+    assert grown(before, "gateway_refusals_total", "code=policy_rate_limited") == 0
 
 
-def test_settlements_pending_is_what_was_said_last() -> None:
-    metrics.settlements_pending(3)
-    metrics.settlements_pending(2)
+def test_gauges_are_what_was_said_last() -> None:
+    publish(calls_in_flight=7, settlements_pending=3)
+    publish(calls_in_flight=1, settlements_pending=2)
 
-    assert samples()[("gateway_settlements_pending",)] == 2
-    metrics.settlements_pending(0)
+    page = samples(scrape.render({}))
+    assert (page["gateway_calls_in_flight",], page["gateway_settlements_pending",]) == (1, 2)
 
 
 def test_made_up_codes_do_not_fill_memory() -> None:
@@ -91,6 +96,7 @@ from app.logging import metrics, scrape
 for number in range(5 * metrics.CHILD_LIMIT):
     metrics.refused(f"code_{number}")
     metrics.call_ended(route=f"/{number}", status=404, outcome="done", seconds=0.1)
+metrics.publish(calls_in_flight=0, settlements_pending=0)
 print(scrape.render({}).decode())
 """
     page = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, timeout=30, check=True).stdout
@@ -105,8 +111,8 @@ def test_figures_of_several_processes_are_added_and_a_dead_ones_gauge_is_dropped
     environment = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     count = """
 from app.logging import metrics
-metrics.call_started(); metrics.call_started()
 metrics.call_ended(route="/v1/chat/completions", status=200, outcome="done", seconds=0.1, meters={"input": 5})
+metrics.publish(calls_in_flight=1, settlements_pending=0)
 import os; print(os.getpid())
 """
     pids = [run(count, environment) for _ in range(2)]

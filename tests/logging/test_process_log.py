@@ -130,7 +130,10 @@ def test_a_record_with_wrong_arguments_is_still_written() -> None:
 
 
 def test_text_that_is_no_unicode_is_still_written(lines: Lines) -> None:
-    log.error("lone \udcff surrogate")
+    handler = process_log.StderrHandler()  # past pytest's own capture, which cannot carry such text to its parent
+    handler.setFormatter(process_log.JsonFormatter())
+
+    handler.handle(logging.makeLogRecord({"msg": "lone \udcff surrogate"}))
 
     assert lines.only()["message"] == "lone ? surrogate"
 

@@ -65,7 +65,7 @@ class Running:
     def is_told_to_stop(self) -> bool:
         """The child knows, and has told its horse."""
         redis = self.books.redis
-        return any(redis.hexists(key, "shutdown_requested_date") for key in redis.scan_iter("rq:worker:*"))
+        return any(redis.hexists(key, "shutdown_requested_date") for key in redis.smembers("rq:workers"))
 
     def drained(self, count: int, limit_s: float = 15) -> None:
         """Wait until the ledger has `count` calls."""
