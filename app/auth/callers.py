@@ -7,6 +7,7 @@ within a second of the change.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +30,8 @@ class Caller:
     expires_at: float | None
     timezone: str
     tag: str
+    shown: Mapping[str, str]
+    """The ids as text, for the log."""
 
     def may_use(self, alias: str) -> bool:
         """Tell whether the key's list holds a model. Exact names only."""
@@ -89,6 +92,7 @@ def _caller(row: Mapping[str, Any]) -> Caller:
         expires_at=row["expires_at"].timestamp() if row["expires_at"] else None,
         timezone=row["timezone"],
         tag=bucket_tag(bucket_of(row["workspace_id"])),
+        shown=MappingProxyType({"workspace": str(row["workspace_id"]), "key": str(row["key_id"])}),
     )
 
 

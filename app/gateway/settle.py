@@ -38,8 +38,7 @@ def _report(call: Call, event: events.UsageEvent) -> None:
     process_log.call(
         {
             "request_id": call.id_text,
-            "workspace": str(event.workspace_id),
-            "key": str(event.key_id),
+            **call.caller.shown,
             "alias": event.alias,
             "provider": event.provider,
             "status": call.status,

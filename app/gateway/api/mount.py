@@ -2,10 +2,11 @@
 
 import re
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask, Response, current_app, request
 from sqlalchemy.exc import OperationalError
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
@@ -17,6 +18,9 @@ from app.gateway.process import Process
 from app.logging import metrics
 from app.units import new_id
 from app.wire.clients import openai_errors
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 BODY_LIMIT_S = 30.0
 """How long a client may take to send the body it announced."""
@@ -50,9 +54,18 @@ def client_request_id() -> str | None:
     return given if given and _WELL_FORMED_ID.fullmatch(given) else None
 
 
+class _Final(Response):
+    """A response whose headers are complete: werkzeug would copy them, look into them and count the body."""
+
+    def get_wsgi_headers(self, environ: "WSGIEnvironment") -> Headers:  # noqa: ARG002 - as werkzeug calls it
+        return self.headers
+
+
 def response(answer: Answer) -> Response:
     """Send an answer; whatever happens to it, `close` runs when the response is closed."""
-    sent = Response(answer.body, answer.status, answer.headers)
+    if isinstance(answer.body, bytes):
+        answer.headers.append(("content-length", str(len(answer.body))))
+    sent = _Final(answer.body, answer.status, answer.headers)
     sent.call_on_close(answer.close)
     return sent
 

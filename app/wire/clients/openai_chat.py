@@ -37,16 +37,12 @@ def usage_of(native: Any) -> Usage | None:
     prompt, completion = _count(native.get("prompt_tokens")), _count(native.get("completion_tokens"))
     if prompt is None and completion is None:
         return None
-    of_prompt = _details(native, "prompt_tokens_details")
-    of_completion = _details(native, "completion_tokens_details")
     prompt, completion = prompt or 0, completion or 0
-    read = of_prompt("cached_tokens") or _count(native.get("prompt_cache_hit_tokens")) or 0
-    write = of_prompt("cache_write_tokens") or of_prompt("cache_creation_tokens")
-    reasoning, heard, spoken = (
-        of_completion("reasoning_tokens"),
-        of_prompt("audio_tokens"),
-        of_completion("audio_tokens"),
-    )
+    of_prompt, of_completion = native.get("prompt_tokens_details"), native.get("completion_tokens_details")
+    read = _detail(of_prompt, "cached_tokens") or _count(native.get("prompt_cache_hit_tokens")) or 0
+    write = _detail(of_prompt, "cache_write_tokens") or _detail(of_prompt, "cache_creation_tokens")
+    heard, spoken = _detail(of_prompt, "audio_tokens"), _detail(of_completion, "audio_tokens")
+    reasoning = _detail(of_completion, "reasoning_tokens")
     if reasoning and _count(native.get("total_tokens")) == prompt + completion + reasoning:
         completion += reasoning
     return Usage(
@@ -268,14 +264,16 @@ def _without_usage(event: bytes, data: bytes) -> bytes:
     return sse.with_data(event, _encode(members))
 
 
-def _details(native: dict[str, Any], name: str) -> Any:
-    details = native.get(name)
-    details = details if isinstance(details, dict) else {}
-    return lambda member: _count(details.get(member)) or 0
+def _detail(details: Any, member: str) -> int:
+    if not isinstance(details, dict):
+        return 0
+    return _count(details.get(member)) or 0
 
 
 def _count(value: Any) -> int | None:
     """Read a token count as upstreams send it: a number, sometimes a float or a string; never below 0."""
+    if type(value) is int:
+        return max(0, value)
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
