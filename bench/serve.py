@@ -26,7 +26,9 @@ def main() -> None:
     port, upstream = int(sys.argv[1]), sys.argv[2]
     with tempfile.TemporaryDirectory() as folder:
         servers = [
-            embedded.start_postgres(Path(folder) / "pg", embedded.free_port(), password="bench", extra=embedded.FAST_AND_UNSAFE),
+            embedded.start_postgres(
+                Path(folder) / "pg", embedded.free_port(), password="bench", extra=embedded.FAST_AND_UNSAFE
+            ),
             embedded.start_valkey(Path(folder) / "valkey", embedded.free_port()),
         ]
         address = servers[0].url.split("@")[1]
@@ -72,7 +74,9 @@ def seed(upstream: str) -> None:
     with create_app().app_context():
         upgrade()
         provider = providers.save(PLATFORM_ID, "mock", kind="openai", base_url=upstream, api_key="sk-upstream")
-        model = models.save(PLATFORM_ID, "gpt-4o-mini", [models.Deployment(provider_id=provider, upstream_model="gpt-4o-mini")])
+        model = models.save(
+            PLATFORM_ID, "gpt-4o-mini", [models.Deployment(provider_id=provider, upstream_model="gpt-4o-mini")]
+        )
         price_book.set_prices(PLATFORM_ID, model, {"input": Decimal("0.15"), "output": Decimal("0.60")}, now=utc_now())
         workspace = workspaces.create("bench")
         application = applications.create(workspace, "bench")
