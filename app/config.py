@@ -80,6 +80,10 @@ class Settings:
             bootstrap_management_key=reader.secret("BOOTSTRAP_MANAGEMENT_KEY", False, shortest=20),
         )
         reader.check(settings)
+        if not servers_required and settings.database_url and not settings.database_owner_url:
+            reader.problems.append(
+                "DATABASE_OWNER_URL: is missing; script/server brings the schema up to date with it."
+            )
         if reader.problems:
             raise InvalidSettings(reader.problems)
         return settings

