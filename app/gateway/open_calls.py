@@ -34,6 +34,7 @@ class OpenCalls:
         self._calls: set[Call] = set()
         self._pipe = pipe
         self._drain_at = float("inf")
+        self._renew_at = time.monotonic() + RENEW_EVERY_S
 
     def __len__(self) -> int:
         """The number of open calls."""
@@ -53,16 +54,20 @@ class OpenCalls:
 
     def watch(self) -> None:
         """Look after the open calls for ever; a greenlet."""
-        renew_at = time.monotonic() + RENEW_EVERY_S
         while True:
             gevent.sleep(LOOK_EVERY_S)
-            now = time.monotonic()
-            if now >= renew_at:
-                renew_at = now + RENEW_EVERY_S
-                self._renew_leases()
-                upstream.prune()
-            self._look(now)
-            self.publish()
+            try:
+                self._turn(time.monotonic())
+            except Exception:
+                log.exception("looking after the open calls failed; trying again")
+
+    def _turn(self, now: float) -> None:
+        if now >= self._renew_at:
+            self._renew_at = now + RENEW_EVERY_S
+            self._renew_leases()
+            upstream.prune()
+        self._look(now)
+        self.publish()
 
     def publish(self) -> None:
         """Show the counters of this process."""

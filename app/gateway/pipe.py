@@ -154,7 +154,7 @@ class Pipe:
                     log.info("redis is back")
                 pause, away = 0.05, False
                 self._read()
-            except (OSError, hiredis.HiredisError, RedisAway) as error:
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with a connection, a new one follows
                 if not away and not self._closed:
                     log.warning("redis is away", extra={"cause": type(error).__name__})
                 away = True

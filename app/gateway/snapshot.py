@@ -69,8 +69,11 @@ class Refresher:
     def run(self) -> None:
         """Compare and load for ever; a greenlet."""
         while True:
-            if self._should_ask():
-                self._ask()
+            try:
+                if self._should_ask():
+                    self._ask()
+            except Exception:
+                log.exception("what changed could not be loaded; serving what is known")
             self._wake.wait(COMPARE_EVERY_S)
 
     def confirm(self) -> None:
@@ -110,11 +113,12 @@ class Refresher:
                 log.info("the database is back")
             self._database_is_away = False
         except (SQLAlchemyError, gevent.Timeout) as error:
-            self._announced = b"ask again"
             if not self._database_is_away:
                 log.warning("the database is away; serving what is known", extra={"cause": type(error).__name__})
             self._database_is_away = True
         finally:
+            if self.known.asked_at < started:
+                self._announced = b"ask again"
             self._tried_at = started
             self._answered.set()
 
@@ -123,6 +127,8 @@ class Refresher:
         known, asked = self.known, time.monotonic()
         try:
             catalogue_revision, keys_revision = revisions.current()
+            if keys_revision < known.keys_revision:  # another database, or one put back from a copy
+                known.callers, known.keys_revision = Callers(), -1
             if keys_revision != known.keys_revision:
                 rows = db.session.execute(text("select * from keys_since(:known)"), {"known": known.keys_revision})
                 known.callers.update([dict(row) for row in rows.mappings()])

@@ -6,6 +6,7 @@ a failure then is an error event. A stream ends in exactly one state, and only *
 success: everything else ends in an error event and without `[DONE]`.
 """
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +18,8 @@ from app.gateway.call import Call
 from app.gateway.upstream import Exchange, Silence
 from app.wire import sse
 from app.wire.clients import openai_chat, openai_errors
+
+log = logging.getLogger(__name__)
 
 KEEP_ALIVE_S = 15.0
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -67,6 +70,11 @@ class Flow:
             yield openai_errors.event_of(error)
         except _ErrorPassedOn as passed:
             self._note(passed.meaning)
+        except Exception:
+            log.exception("a stream failed inside the gateway", extra={"request_id": self._call.id_text})
+            bug = errors.Bug("The gateway failed. The operator finds the cause in its log.")
+            self._note(bug)
+            yield openai_errors.event_of(bug)
 
     def _await_again(self) -> None:
         with suppress(Silence):

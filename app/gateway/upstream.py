@@ -163,8 +163,7 @@ class Exchange:
         try:
             self._sock.settimeout(max(0.001, stop - time.monotonic()))
             data = self._sock.recv(READ_BYTES)
-            self._heard_at = time.monotonic()
-            self._answer.feed(data)
+            self._feed(data)
         except TimeoutError:
             if not final:
                 raise Silence from None
@@ -176,6 +175,13 @@ class Exchange:
         if not data and not self._answer.message_complete:
             self.close()
             raise self._failure(Truncated("The provider's answer ended too early."))
+
+    def _feed(self, data: bytes) -> None:
+        """Parse what came; what ended because we ended it would look complete where an answer has no length."""
+        if self.cancelled is not None:
+            raise OSError
+        self._heard_at = time.monotonic()
+        self._answer.feed(data)
 
     def _failure(self, otherwise: GatewayError) -> GatewayError:
         """What really happened: the reason we ended it ourselves, if we did."""

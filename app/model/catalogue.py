@@ -113,7 +113,9 @@ def build(rows: Iterable[Mapping[str, Any]], vault: Vault) -> Catalogue:
 
 
 def _alias(rows: list[Mapping[str, Any]], vault: Vault) -> Alias:
-    targets = [_target(row, vault) for row in rows if row["deployment_id"] and row["weight"] > 0]
+    targets = [
+        _target(row, vault) for row in rows if row["deployment_id"] and row["weight"] > 0 and row["kind"] in ADAPTERS
+    ]
     prices = {price["price_id"]: price for row in rows for price in row["prices"] if price["kind"] == "list"}
     return Alias(
         model_id=rows[0]["model_id"],
