@@ -38,6 +38,20 @@ def test_a_client_that_leaves_before_the_first_byte_closes_the_upstream(gateway:
         assert assert_failed_free(key)["outcome"] == "client_gone"
 
 
+def test_a_client_that_leaves_an_answer_without_a_length_is_still_the_one_that_left(
+    gateway: Gateway, upstream: Upstream
+) -> None:
+    key = make_key(gateway, upstream)
+    upstream.will(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{"choices": ', hold)
+
+    with open_connection(gateway) as connection:
+        connection.sendall(request_of(key))
+        request = upstream.wait_for_requests(1)[-1]
+
+    request.wait_closed(10)
+    assert assert_failed_free(key)["outcome"] == "client_gone"
+
+
 def test_a_client_that_leaves_a_lively_stream_closes_the_upstream(gateway: Gateway, upstream: Upstream) -> None:
     key = make_key(gateway, upstream)
     upstream.will(HS, *(step for _ in range(200) for step in (C("word "), sleep(0.05))))
