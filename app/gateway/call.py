@@ -73,7 +73,7 @@ class Call:
     error_code: str | None = None
     status: int = 0
     delivered: bool = False
-    usage: Usage | None = None
+    usage: Callable[[], Usage | None] = lambda: None
     text_bytes: Callable[[], int] = lambda: 0
     cost_usd: Usd | None = None
     settled: bool = False

@@ -59,8 +59,9 @@ def cost_of(call: Call) -> Usd | None:
 
 def _measured(call: Call) -> tuple[Usage, str, str | None]:
     """Find usage, its source, and why it is not billable (None: it is)."""
-    if call.usage is not None:
-        return call.usage, events.REPORTED, None
+    reported = call.usage()
+    if reported is not None:
+        return reported, events.REPORTED, None
     if not call.delivered:
         return NOTHING, events.NONE, "no content was delivered"
     usage = Usage(input=_tokens(call.prompt_bytes), output=_tokens(call.text_bytes()))

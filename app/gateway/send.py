@@ -30,7 +30,8 @@ def _whole(call: Call, exchange: Exchange) -> bytes:
     if exchange.status != 200:
         raise translate.error_of(exchange.status, raw, exchange.header("retry-after"))
     completion = translate.completion(raw)
-    call.usage = openai_chat.usage_of(completion.get("usage"))
+    usage = openai_chat.usage_of(completion.get("usage"))
+    call.usage = lambda: usage
     call.text_bytes = lambda: openai_chat.completion_text_bytes(completion)
     call.delivered = True
     call.outcome = events.DONE

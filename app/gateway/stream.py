@@ -38,6 +38,7 @@ class Flow:
         self._held = b""
         self._first: bytes | None = None
         self._is_whole = False
+        call.usage = self._relay.usage
         call.text_bytes = self._relay.text_bytes
 
     def await_first(self) -> None:
@@ -89,9 +90,9 @@ class Flow:
             for event in sse.events(run):
                 found = sse.data_of(event)
                 if found is not None and _is_real(found):
-                    return self._take(self._held)
+                    return self._relay.take(self._held)
             if not data:
-                self._take(self._held)
+                self._relay.take(self._held)
                 raise errors.Broken("The provider's stream ended without an answer.", upstream_status=200)
 
     def _rest(self) -> Iterator[bytes]:
@@ -118,7 +119,7 @@ class Flow:
                 yield KEEP_ALIVE
                 continue
             run = self._split(data) if data else self._ended_run()
-            if run and (shown := self._take(run)):
+            if run and (shown := self._relay.take(run)):
                 yield shown
             if relay.error:
                 raise _ErrorPassedOn(translate.error_inside(relay.error))
@@ -133,15 +134,10 @@ class Flow:
         except sse.EventTooLarge:
             raise errors.Broken("The provider sent an event that is too large.") from None
 
-    def _take(self, run: bytes) -> bytes:
-        shown = self._relay.take(run)
-        self._call.usage = self._relay.usage()
-        return shown
-
     def _converted(self, raw: bytes) -> bytes:
         """Turn one whole answer into the stream that was asked for."""
         completion = translate.completion(raw)
-        self._call.usage = openai_chat.usage_of(completion.get("usage"))
+        self._call.usage = lambda: openai_chat.usage_of(completion.get("usage"))
         self._call.text_bytes = lambda: openai_chat.completion_text_bytes(completion)
         self._is_whole = True
         return openai_chat.stream_of(completion, with_usage=self._call.wants_usage)

@@ -30,6 +30,8 @@ class Splitter:
 
     def feed(self, data: bytes) -> bytes:
         """Take one read; return every event completed so far as one run of bytes, b"" when none is."""
+        if not self._buffer and data.endswith(b"\n\n") and b"\r" not in data:
+            return data
         seen = len(self._buffer)
         buffer = self._buffer + data if seen else data
         end = self._last_boundary(buffer, data, max(0, seen - 3))

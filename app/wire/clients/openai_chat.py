@@ -123,18 +123,17 @@ class Relay:
         """Take a run of whole events; return what the client gets of it."""
         if b'finish_reason":"' in run or b'finish_reason": "' in run:
             self.finished = True
-        at = _first_of_interest(run)
-        if at < 0:
+        if b"[DONE]" not in run and b'"error"' not in run and (b'"usage"' not in run or _usage_is_null(run)):
             self._keep(run)
             return run
-        begins = sse.begin_of_event(run, at)
+        begins = sse.begin_of_event(run, _first_of_interest(run))
         if begins:
             self._keep(run[:begins])
         return run[:begins] + b"".join(self._each(run[begins:]))
 
     def usage(self) -> Usage | None:
         """The usage that the upstream reported so far."""
-        return usage_of(self._native)
+        return None if self._native is None else usage_of(self._native)
 
     def text_bytes(self) -> int:
         """Bytes of text delivered so far."""
@@ -181,11 +180,10 @@ class Relay:
             self._count_kept()
 
     def _count_kept(self) -> None:
-        for run in self._kept:
-            for event in sse.events(run):
-                self._text += _text_of_chunk(sse.data_of(event))
-        self._kept.clear()
-        self._kept_bytes = 0
+        if self._kept:
+            self._text += _text_of_run(b"".join(self._kept))
+            self._kept.clear()
+            self._kept_bytes = 0
 
 
 def decoded(data: bytes) -> dict[str, Any] | None:
@@ -205,7 +203,7 @@ def error_in(chunk: dict[str, Any]) -> dict[str, Any] | None:
     return error if isinstance(error, dict) else {"message": str(error)}
 
 
-class _Delta(msgspec.Struct):
+class _Delta(msgspec.Struct, gc=False):
     """What a chunk can deliver; other members are skipped without being built."""
 
     content: Any = None
@@ -215,40 +213,54 @@ class _Delta(msgspec.Struct):
     tool_calls: Any = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     delta: _Delta | None = None
 
 
-class _Chunk(msgspec.Struct):
+class _Chunk(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
 
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
+_decode_chunks = msgspec.json.Decoder(list[_Chunk]).decode
 
 
-def _text_of_chunk(data: bytes | None) -> int:
-    """Count the bytes of text in one chunk, at a third of the cost of reading it whole."""
+def _text_of_run(run: bytes) -> int:
+    """Count the bytes of text in a run of events: in one decoding where each is one plain line of data."""
+    if run.startswith(b"data: ") and run.endswith(b"\n\n"):
+        try:
+            return sum(map(_text_of_chunk, _decode_chunks(b"[%s]" % run[6:-2].replace(b"\n\ndata: ", b","))))
+        except (msgspec.DecodeError, RecursionError):
+            pass  # other lines among them, or one that is no chunk
+    return sum(_text_of_event(event) for event in sse.events(run))
+
+
+def _text_of_event(event: bytes) -> int:
     try:
-        chunk = _decode_chunk(data or b"{}")
+        return _text_of_chunk(_decode_chunk(sse.data_of(event) or b"{}"))
     except (msgspec.DecodeError, RecursionError):
         return 0
+
+
+def _text_of_chunk(chunk: _Chunk) -> int:
     total = 0
     for choice in chunk.choices or ():
         delta = choice.delta
         if delta is not None:
-            total += _bytes_of(delta.content) + _bytes_of(delta.reasoning_content) + _bytes_of(delta.reasoning)
-            total += _bytes_of(delta.refusal) + (
-                _calls_bytes({"tool_calls": delta.tool_calls}) if delta.tool_calls else 0
+            total += sum(
+                _bytes_of(part)
+                for part in (delta.content, delta.reasoning_content, delta.reasoning, delta.refusal)
+                if part
             )
+            if delta.tool_calls:
+                total += _calls_bytes({"tool_calls": delta.tool_calls})
     return total
 
 
 def _first_of_interest(run: bytes) -> int:
-    """Find the first byte that can belong to a usage, an error or the end; -1 when none can."""
-    found = [at for at in (run.find(b"[DONE]"), run.find(b'"error"')) if at >= 0]
-    if not _usage_is_null(run):
-        found.append(run.find(b'"usage"'))
-    return min(found, default=-1)
+    """Find the first byte that can belong to a usage, an error or the end; there is one."""
+    found = [run.find(b"[DONE]"), run.find(b'"error"'), -1 if _usage_is_null(run) else run.find(b'"usage"')]
+    return min(at for at in found if at >= 0)
 
 
 def _usage_is_null(run: bytes) -> bool:
