@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from rq import Queue, Worker
 from rq.serializers import JSONSerializer
 
-from app.billing import jobs, partitions
+from app.billing import jobs, partitions, rollup_zones
 from app.config import InvalidSettings, Settings
 from app.extensions import LEDGER_QUEUE, connect_redis
 from app.gateway import intents
@@ -105,7 +105,7 @@ class Loop:
         self.redis = connect_redis(settings.redis_url)
         self.queue = _queue(connect_redis(settings.queue_redis_url or settings.redis_url))
         self.database = Database(settings.database_ingest_url)
-        self.stopping = False
+        self.stopping = self.zone_changed = False
         self.child = Child()
         self.chores = [
             Chore("taking usage into the ledger", TICK_S, self.enqueue),
@@ -113,6 +113,7 @@ class Loop:
             Chore("repeating revisions", 1.0, self.repeat_revisions),
             Chore("sweeping calls of dead processes", 5.0, lambda: intents.sweep(self.redis)),
             Chore("deleting old failed jobs", 5.0, lambda: jobs.forget_failures(self.queue)),
+            Chore("looking for changed time zones", 5.0, self.look_at_zones),
             Chore("making partitions", 3600.0, self.make_partitions),
         ]
 
@@ -130,6 +131,8 @@ class Loop:
 
     def enqueue(self) -> None:
         """Have a job take what waits; raise `JobsFail`, for a longer pause, while jobs fail and data stays."""
+        if self.zone_changed and jobs.enqueue(self.queue, jobs.rebuild_outdated):
+            self.zone_changed = False
         if not jobs.waiting(self.redis):
             return
         failed_at = jobs.last_failure(self.queue)
@@ -148,6 +151,11 @@ class Loop:
         current = f"{row[0]}.{row[1]}" if row else ""
         if current and known != current.encode():
             self.redis.set(revisions.REDIS_KEY, current)
+
+    def look_at_zones(self) -> None:
+        """Note whether a workspace's rollups wait to be rebuilt, by the job that `enqueue` enqueues next."""
+        with self.database.open() as connection:
+            self.zone_changed = bool(rollup_zones.outdated(connection))
 
     def make_partitions(self) -> None:
         with self.database.open() as connection:

@@ -7,22 +7,20 @@ lock that ends with the transaction.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple, cast
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import psycopg
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from app.billing import entries, ledger, partitions, rating, rollups
-from app.billing.entries import Entry, Reject, StreamEntry
-from app.billing.events import UsageEvent, stream_key
+from app.billing import entries, ledger, partitions, rating, rollup_zones, rollups
+from app.billing.entries import Reject, StreamEntry
+from app.billing.events import stream_key
 from app.billing.ledger import Line
-from app.units import bucket_tag, utc_now, zone
-from app.wire.usage import METERS
+from app.units import bucket_tag, utc_now
 
 BATCH = 2000
 LOCK_CLASS = 7_201_002
@@ -55,7 +53,7 @@ def ingest(bucket: int, *, database: psycopg.Connection, redis: Redis) -> Batch 
     """
     key = stream_key(bucket_tag(bucket))
     with database.transaction():
-        if not _locked(database, bucket):
+        if not lock(database, bucket):
             return None
         cursor = _cursor(database, bucket, redis, key)
         found = cast(list[StreamEntry], redis.xrange(key, min=f"({cursor.last_id}", count=BATCH))
@@ -67,7 +65,8 @@ def ingest(bucket: int, *, database: psycopg.Connection, redis: Redis) -> Batch 
     return batch
 
 
-def _locked(database: psycopg.Connection, bucket: int) -> bool:
+def lock(database: psycopg.Connection, bucket: int) -> bool:
+    """Keep a bucket's ledger and rollups to this transaction, until its end; False when another process has them."""
     row = database.execute("select pg_try_advisory_xact_lock(%s, %s)", [LOCK_CLASS, bucket]).fetchone()
     return bool(row and row[0])
 
@@ -122,7 +121,8 @@ def _take(database: psycopg.Connection, bucket: int, found: Sequence[StreamEntry
         partitions.ensure_for(database, (call.occurred_at for call in calls))
         rates = rating.rates(database, (call.event for call in calls))
         lines = [Line(call, rates.charge(call.event, call.occurred_at)) for call in calls]
-        added, replaced, refused = _write(database, lines, _zones(database, calls))
+        zones = rollup_zones.of(database, {call.event.workspace_id for call in calls})
+        added, replaced, refused = _write(database, lines, zones)
         rejects += refused
     _keep(database, bucket, rejects)
     return Batch(len(found), added, replaced, len(rejects))
@@ -152,49 +152,21 @@ def _roll_up(database: psycopg.Connection, written: ledger.Written, zones: dict[
         return
     changes = rollups.Changes()
     for row, line in written.replaced:
-        changes.take_back(_place(row, row.occurred_at, zones), _facts_of_row(row))
-        changes.count(_place(line.entry.event, line.entry.occurred_at, zones), _facts(line))
+        changes.take_back(rollups.place_of(row, row.occurred_at, zones[row.workspace_id]), rollups.facts_of_row(row))
+        changes.count(_place(line, zones), _facts(line))
     for line in written.added:
-        changes.count(_place(line.entry.event, line.entry.occurred_at, zones), _facts(line))
+        changes.count(_place(line, zones), _facts(line))
     changes.write(database)
 
 
-def _place(call: UsageEvent | Any, occurred_at: datetime, zones: dict[UUID, ZoneInfo]) -> rollups.Place:
-    """Find where a call counts; an event and a row of the ledger have the same names."""
-    return rollups.Place(
-        call.workspace_id,
-        rollups.hour_of(occurred_at, zones[call.workspace_id]),
-        call.key_id,
-        call.application_id or rollups.NO_APPLICATION,
-        call.model_id,
-        call.deployment_id,
-    )
+def _place(line: Line, zones: dict[UUID, ZoneInfo]) -> rollups.Place:
+    event = line.entry.event
+    return rollups.place_of(event, line.entry.occurred_at, zones[event.workspace_id])
 
 
 def _facts(line: Line) -> rollups.Facts:
     event = line.entry.event
     return rollups.Facts(event.outcome, event.state, event.usage_source, event.meters, line.charge.usd)
-
-
-def _facts_of_row(row: Any) -> rollups.Facts:
-    meters = {meter: getattr(row, meter) for meter in METERS}
-    return rollups.Facts(row.outcome, row.state, row.usage_source, meters, row.billed_cost)
-
-
-def _zones(database: psycopg.Connection, calls: Iterable[Entry]) -> dict[UUID, ZoneInfo]:
-    """Read the time zone of each workspace in a batch; one that is gone, or whose zone is, has UTC."""
-    workspaces = {call.event.workspace_id for call in calls}
-    statement = "select workspace_id, timezone from workspace where workspace_id = any(%s)"
-    names: dict[UUID, str] = dict(database.execute(statement, [list(workspaces)]).fetchall())
-    return {workspace_id: _zone(names.get(workspace_id, "UTC")) for workspace_id in workspaces}
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return zone(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        log.warning("a workspace's time zone is unknown here, its hours are those of UTC", extra={"timezone": name})
-        return zone("UTC")
 
 
 def _keep(database: psycopg.Connection, bucket: int, rejects: Sequence[Reject]) -> None:

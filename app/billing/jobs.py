@@ -1,4 +1,4 @@
-"""The ledger's RQ job, and the calls that enqueue and watch it.
+"""The ledger's RQ jobs, and the calls that enqueue and watch them.
 
 Jobs carry no payload: the data stays in its stream until a transaction has it. So a job that
 fails, is lost or runs twice costs nothing but time, and recovery never asks RQ's registries.
@@ -6,8 +6,10 @@ fails, is lost or runs twice costs nothing but time, and recovery never asks RQ'
 
 import logging
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from redis import Redis
@@ -15,9 +17,12 @@ from redis.exceptions import RedisError
 from rq import Queue
 from rq.job import Job
 from rq.results import Result
+from rq.timeouts import BaseTimeoutException
 
+from app.billing import rollup_zones
 from app.billing.events import stream_key
 from app.billing.ingest import ingest
+from app.billing.rebuild import rebuild
 from app.config import Settings
 from app.extensions import connect_redis
 from app.units import BUCKETS, bucket_tag
@@ -25,11 +30,12 @@ from app.units import BUCKETS, bucket_tag
 DRAIN_LIMIT_S = 30.0
 LOOK_AGAIN_S = 0.25
 JOB_TIMEOUT_S = 60
+REBUILD_TIMEOUT_S = 1800
 FAILURE_TTL_S = 3600
 MOST_FAILED = 50
 """Failed jobs that are kept for people to see; older ones are deleted."""
 
-RUNNABLE = frozenset({"app.billing.jobs.drain"})
+RUNNABLE = frozenset({"app.billing.jobs.drain", "app.billing.jobs.rebuild_outdated"})
 """The functions that a job may name."""
 
 log = logging.getLogger(__name__)
@@ -80,6 +86,20 @@ def drain() -> None:
         raise next(iter(failed.values()))
 
 
+def rebuild_outdated() -> None:
+    """RQ job: build the rollups of every workspace anew whose time zone has changed. One that is busy waits for the next job.
+
+    A workspace that fails does not stop the others; its error is raised at the end, so that the job shows as failed.
+    """
+    failed: list[Exception] = []
+    with connect(Settings.read().database_ingest_url) as database:
+        for workspace_id in rollup_zones.outdated(database):
+            if not _Stop.asked:
+                _rebuild(workspace_id, database, failed)
+    if failed:
+        raise failed[0]
+
+
 def stop_soon(_number: int, _frame: FrameType | None) -> None:
     """Signal handler of a working job: end after the running batch. What is left waits for the next job."""
     _Stop.asked = True
@@ -102,11 +122,12 @@ def waiting(redis: Redis) -> list[int]:
     return [bucket for bucket, length in enumerate(lengths) if isinstance(length, int) and length]
 
 
-def enqueue(queue: Queue) -> bool:
-    """Enqueue a drain when none waits; tell whether it did."""
+def enqueue(queue: Queue, job: Callable[[], None] = drain) -> bool:
+    """Enqueue a job when none waits; tell whether it did."""
     if queue.count:
         return False
-    queue.enqueue(drain, result_ttl=0, failure_ttl=FAILURE_TTL_S, job_timeout=JOB_TIMEOUT_S)
+    timeout_s = REBUILD_TIMEOUT_S if job is rebuild_outdated else JOB_TIMEOUT_S
+    queue.enqueue(job, result_ttl=0, failure_ttl=FAILURE_TTL_S, job_timeout=timeout_s)
     return True
 
 
@@ -144,3 +165,18 @@ def _batch(bucket: int, database: psycopg.Connection, redis: Redis, failed: dict
         failed[bucket] = error
         return False
     return batch is not None and batch.read > 0
+
+
+def _rebuild(workspace_id: UUID, database: psycopg.Connection, failed: list[Exception]) -> None:
+    """Build one workspace's rollups anew. A lost connection and RQ's time limit end the job."""
+    try:
+        calls = rebuild(workspace_id, database=database)
+    except (psycopg.OperationalError, BaseTimeoutException):
+        raise
+    except Exception as error:  # noqa: BLE001  # whatever is wrong with one workspace, the others go on
+        cause = {"workspace_id": str(workspace_id), "cause": type(error).__name__}
+        log.error("rollups could not be rebuilt", extra=cause)  # noqa: TRY400  # RQ logs the traceback
+        failed.append(error)
+        return
+    if calls is not None:
+        log.info("rollups were rebuilt", extra={"workspace_id": str(workspace_id), "calls": calls})

@@ -42,13 +42,17 @@ class Place(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What the sums need to know of one call. A cost of None is unpriced."""
+    """What the sums need to know of one call. A cost of None is unpriced.
+
+    Or of `calls` calls of one kind: then meters and cost are theirs together.
+    """
 
     outcome: str
     state: str
     usage_source: str
     meters: Mapping[str, int]
     cost_usd: Decimal | None
+    calls: int = 1
 
 
 class Changes:
@@ -94,16 +98,41 @@ class Changes:
         return sums
 
 
+def place_of(call: Any, occurred_at: datetime, in_zone: ZoneInfo) -> Place:
+    """Find where a call counts; an event and a row of the ledger have the same names."""
+    return Place(
+        call.workspace_id,
+        hour_of(occurred_at, in_zone),
+        call.key_id,
+        call.application_id or NO_APPLICATION,
+        call.model_id,
+        call.deployment_id,
+    )
+
+
+def facts_of_row(row: Any) -> Facts:
+    """Take the facts of a call from its row in the ledger, joined with its charge."""
+    meters = {meter: getattr(row, meter) for meter in METERS}
+    return Facts(row.outcome, row.state, row.usage_source, meters, row.billed_cost)
+
+
+def clear(connection: psycopg.Connection, workspace_id: UUID) -> None:
+    """Delete all rollups of a workspace."""
+    for table in ROLLUPS.values():
+        statement = sql.SQL("delete from {} where workspace_id = %s").format(sql.Identifier(table.name))
+        connection.execute(statement, [workspace_id])
+
+
 def amounts(facts: Facts) -> Amounts:
-    """Say what one call adds to each column of `SUMS`."""
-    cost = facts.cost_usd
+    """Say what calls of one kind add to each column of `SUMS`."""
+    calls, cost = facts.calls, facts.cost_usd
     usd = Decimal(0) if cost is None else cost
     return (
-        1,
-        int(facts.outcome not in (DONE, UNSETTLED)),
-        int(facts.state == PROVISIONAL),
-        int(facts.usage_source == ESTIMATED),
-        int(cost is None),
+        calls,
+        calls * (facts.outcome not in (DONE, UNSETTLED)),
+        calls * (facts.state == PROVISIONAL),
+        calls * (facts.usage_source == ESTIMATED),
+        calls * (cost is None),
         *[facts.meters.get(meter, 0) for meter in METERS],
         usd,
         usd,

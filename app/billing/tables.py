@@ -109,6 +109,15 @@ class IngestRejectRow(Base):
     rejected_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
 
 
+class RollupZoneRow(Base):
+    """By whose hours a workspace's rollups are built; not its own zone's while a rebuild is due."""
+
+    __tablename__ = "rollup_zone"
+
+    workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
+    timezone: Mapped[str]
+
+
 COUNTS = ("requests", "failed", "provisional", "estimated", "unpriced")
 """How many events of the hour; each but `requests` counts those of one kind."""
 

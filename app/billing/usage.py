@@ -12,13 +12,14 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from redis.exceptions import RedisError
-from sqlalchemy import Integer, Select, Subquery, and_, cast, func, literal, or_, select, text, union_all
+from sqlalchemy import Integer, Select, Subquery, and_, cast, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
+from app.billing import rollup_zones
 from app.billing.events import ESTIMATED, PROVISIONAL, stream_key
-from app.billing.tables import ROLLUPS, ChargeRow, IngestCursorRow, UsageEventRow
+from app.billing.tables import ROLLUPS, ChargeRow, IngestCursorRow, RollupZoneRow, UsageEventRow
 from app.extensions import redis, transaction
-from app.units import bucket_of, bucket_tag, local_hour_of, utc_now, zone
+from app.units import bucket_of, bucket_tag, local_hour_of, utc_now
 from app.wire.usage import METERS
 
 HOUR = timedelta(hours=1)
@@ -47,11 +48,8 @@ def usage_of_key(workspace_id: UUID, key_id: UUID, *, start: datetime, end: date
     """Sum up a key's calls by the instant of their admission; `tokens` has every common meter."""
     waiting_since = _waiting_since(workspace_id)
     with transaction(workspace_id) as session:
-        parts = _parts(session, workspace_id, key_id, start, max(start, end))
-        names = (*COUNTS, *METERS, "cost")
-        row = session.execute(select(*(func.coalesce(func.sum(parts.c[name]), 0) for name in names))).one()
+        sums = _sums(session, workspace_id, key_id, start, max(start, end))
         as_of = waiting_since or _last_ingest(session, workspace_id)
-    sums = dict(zip(names, row, strict=True))
     return UsageSummary(
         start=start,
         end=end,
@@ -100,9 +98,21 @@ def _last_ingest(session: Session, workspace_id: UUID) -> datetime:
     return found or datetime.fromtimestamp(0, UTC)
 
 
-def _parts(session: Session, workspace_id: UUID, key_id: UUID, start: datetime, end: datetime) -> Subquery:
-    zone_name = session.scalar(text("select timezone from workspace where workspace_id = :id"), {"id": workspace_id})
-    first, last = whole_hours(start, end, zone(zone_name or "UTC"))
+def _sums(session: Session, workspace_id: UUID, key_id: UUID, start: datetime, end: datetime) -> dict[str, Any]:
+    """Add up by the hours that the rollups have; again, when they were rebuilt by others in between."""
+    built_by = select(RollupZoneRow.timezone).where(RollupZoneRow.workspace_id == workspace_id)
+    timezone = session.scalar(built_by)
+    while True:
+        parts = _parts(workspace_id, key_id, start, end, rollup_zones.load(timezone or "UTC"))
+        sums = {name: func.coalesce(func.sum(parts.c[name]), 0).label(name) for name in (*COUNTS, *METERS, "cost")}
+        row = session.execute(select(built_by.scalar_subquery().label("timezone"), *sums.values())).one()
+        if row.timezone == timezone:
+            return {name: getattr(row, name) for name in sums}
+        timezone = row.timezone
+
+
+def _parts(workspace_id: UUID, key_id: UUID, start: datetime, end: datetime, in_zone: ZoneInfo) -> Subquery:
+    first, last = whole_hours(start, end, in_zone)
     hours = _from_rollup(workspace_id, key_id, first, last)
     edges = _from_ledger(workspace_id, key_id, (start, first), (last, end))
     return union_all(hours, edges).subquery()

@@ -60,6 +60,7 @@ def downgrade() -> None:
         "ensure_partitions(timestamptz, int)",
     ):
         op.execute(f"drop function {name}")
+    op.execute("drop table rollup_zone")
     for table in (*ROLLUPS, *LEDGER, "ingest_reject", "ingest_cursor", "revision", "price", "deployment", "model"):
         op.execute(f"drop table {table}")
     for table in ("credential", "provider", "key_index", "api_key", "application", "user_account", "workspace"):
@@ -300,6 +301,11 @@ def _ledger() -> None:
             rejected_at timestamptz not null default now(),
             constraint pk_ingest_reject primary key (bucket, entry_id)
         )""")
+    op.execute("""
+        create table rollup_zone (
+            workspace_id uuid constraint pk_rollup_zone primary key,
+            timezone text not null
+        )""")
     for table, dimension in ROLLUPS.items():
         dimensions = (dimension, "deployment_id") if dimension == "model_id" else (dimension,)
         op.execute(f"""
@@ -317,7 +323,7 @@ def _ledger() -> None:
 
 def _policies() -> None:
     """Every tenant table is closed, then opened for what each role needs and no more."""
-    for table in ("workspace", *TENANT_TABLES, *LEDGER, *ROLLUPS):
+    for table in ("workspace", *TENANT_TABLES, *LEDGER, *ROLLUPS, "rollup_zone"):
         op.execute(f"alter table {table} enable row level security")
         op.execute(f"alter table {table} force row level security")
         shown = f"workspace_id in ({HERE}, '{PLATFORM_ID}')" if table in CATALOGUE else f"workspace_id = {HERE}"
@@ -354,7 +360,7 @@ def _ledger_policies() -> None:
         "create policy ingest_settle on usage_event for update to gateway_ingest using (state = 'provisional') with check (true)"
     )
     op.execute("create policy ingest_rate on charge for update to gateway_ingest using (true) with check (true)")
-    for table in ROLLUPS:
+    for table in (*ROLLUPS, "rollup_zone"):
         op.execute(f"create policy ingest_all on {table} to gateway_ingest using (true) with check (true)")
         op.execute(f"grant select, insert, update, delete on {table} to gateway_ingest")
 

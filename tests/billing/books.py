@@ -111,6 +111,10 @@ class Books:
     def sql(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         return self.owner.execute(query.encode(), parameters).fetchall()
 
+    def move(self, workspace_id: UUID, timezone: str) -> None:
+        """Change a workspace's time zone; its rollups are not rebuilt by that."""
+        self.owner.execute("update workspace set timezone = %s where workspace_id = %s", [timezone, workspace_id])
+
     def rollups(self) -> dict[str, dict[tuple[Any, ...], tuple[Any, ...]]]:
         """Every rollup table: key → its sums."""
         found = {}

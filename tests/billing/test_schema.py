@@ -119,7 +119,9 @@ def test_a_partition_made_later_has_no_grants_either(books: Books) -> None:
         assert not row["may"]
 
 
-@pytest.mark.parametrize("table", ["usage_event", "charge", *(rollup.name for rollup in ROLLUPS.values())])
+@pytest.mark.parametrize(
+    "table", ["usage_event", "charge", "rollup_zone", *(rollup.name for rollup in ROLLUPS.values())]
+)
 @pytest.mark.parametrize("verb", ["insert", "update", "delete", "truncate"])
 def test_the_app_cannot_write_the_ledger(catalogue: psycopg.Connection[Any], table: str, verb: str) -> None:
     row = catalogue.execute("select has_table_privilege('gateway_app', %s, %s)", [table, verb]).fetchone()
@@ -154,7 +156,7 @@ def test_without_a_workspace_every_tenant_table_is_empty(books: Books, fresh_dat
                 seen[name] = tenant.execute(f"select count(*) from {name}".encode()).fetchone()
 
     platform = {"provider", "credential", "model", "deployment", "price"}
-    assert {"usage_event", "charge", "workspace"} < seen.keys()
+    assert {"usage_event", "charge", "rollup_zone", "workspace"} < seen.keys()
     assert {name: (0,) for name in seen if name not in platform} == {n: c for n, c in seen.items() if n not in platform}
 
 
@@ -164,7 +166,7 @@ def test_a_workspace_sees_its_own_rows_and_no_others(books: Books, app: Flask) -
     books.take()
 
     assert app
-    for table in ("usage_event", "charge", *(rollup.name for rollup in ROLLUPS.values())):
+    for table in ("usage_event", "charge", "rollup_zone", *(rollup.name for rollup in ROLLUPS.values())):
         db.session.execute(text("select set_config('app.workspace_id', :id, true)"), {"id": str(mine)})
         found = db.session.execute(text(f"select distinct workspace_id from {table}")).scalars().all()
         db.session.rollback()

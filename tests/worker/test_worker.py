@@ -175,6 +175,23 @@ def test_the_heartbeat_is_fresh_and_ends_with_the_worker(running: Running) -> No
     assert 0 < running.books.redis.ttl("gateway:worker") <= 30
 
 
+def test_a_changed_time_zone_rebuilds_the_rollups_without_traffic(running: Running) -> None:
+    books = running.books
+    workspace_id = books.workspace("UTC")
+    books.put(*(call(workspace_id, at=recent()) for _ in range(3)))
+    running.drained(3)
+    before = books.rollups()
+
+    books.move(workspace_id, "Asia/Kathmandu")
+
+    eventually(lambda: before != books.rollups(), 15)
+    assert books.rollups_from_rows() == books.rollups()
+    eventually(lambda: not books.redis.keys("rq:job:*"))
+    books.put(call(workspace_id))
+    running.drained(4)
+    assert books.rollups_from_rows() == books.rollups()
+
+
 def test_partitions_are_made_ahead(running: Running) -> None:
     def names() -> set[str]:
         return {row["name"] for row in running.books.sql("select relname as name from pg_class where relispartition")}

@@ -1,0 +1,59 @@
+"""By whose hours rollups are built: the time zone that a workspace had at its first call or last rebuild.
+
+A workspace's zone may change at any time. Ingest and reports go on by the zone that the rollups
+have, until a rebuild moves them to the new one.
+"""
+
+import logging
+from collections.abc import Iterable
+from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import psycopg
+
+from app.units import zone
+
+_KNOWN = "select workspace_id, timezone from rollup_zone where workspace_id = any(%s)"
+# A workspace that is gone has UTC.
+_SET = """
+    insert into rollup_zone (workspace_id, timezone)
+    select id, coalesce(timezone, 'UTC') from unnest(%s::uuid[]) as id left join workspace on workspace_id = id
+    on conflict (workspace_id) do update set timezone = excluded.timezone
+    returning workspace_id, timezone"""
+_OUTDATED = """
+    select workspace_id from rollup_zone r join workspace w using (workspace_id)
+    where r.timezone <> w.timezone order by workspace_id"""
+
+log = logging.getLogger(__name__)
+
+
+def of(connection: psycopg.Connection, workspaces: Iterable[UUID]) -> dict[UUID, ZoneInfo]:
+    """Find the zone of each workspace's rollups. Under their bucket's lock: a new workspace's is set to its own."""
+    asked = list(workspaces)
+    zones = _read(connection, _KNOWN, asked)
+    new = [workspace_id for workspace_id in asked if workspace_id not in zones]
+    return zones | _read(connection, _SET, new) if new else zones
+
+
+def follow(connection: psycopg.Connection, workspace_id: UUID) -> ZoneInfo:
+    """Set the zone of a workspace's rollups to its own, for a rebuild in the same transaction."""
+    return _read(connection, _SET, [workspace_id])[workspace_id]
+
+
+def outdated(connection: psycopg.Connection) -> list[UUID]:
+    """List the workspaces whose rollups have another zone than they."""
+    return [workspace_id for (workspace_id,) in connection.execute(_OUTDATED)]
+
+
+def load(name: str) -> ZoneInfo:
+    """Load the zone of that name; UTC when it is unknown here."""
+    try:
+        return zone(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        log.warning("a workspace's time zone is unknown here, its hours are those of UTC", extra={"timezone": name})
+        return zone("UTC")
+
+
+def _read(connection: psycopg.Connection, statement: str, workspaces: list[UUID]) -> dict[UUID, ZoneInfo]:
+    rows = connection.execute(statement.encode(), [workspaces])
+    return {workspace_id: load(name) for workspace_id, name in rows}
