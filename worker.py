@@ -1,4 +1,4 @@
-"""The worker: `python worker.py`. Takes usage into the ledger, sweeps dead calls, repeats revisions.
+"""The worker: `python worker.py`. Takes usage into the ledger, keeps the audit trail, sweeps dead calls, repeats revisions.
 
 One plain loop looks at everything in turn; a child of it, `worker.py --jobs`, is a forking RQ
 worker. Nothing is kept here: what could not be done is done on a later turn.
@@ -27,7 +27,7 @@ from app.billing import jobs, partitions, rollup_zones
 from app.config import InvalidSettings, Settings
 from app.extensions import LEDGER_QUEUE, connect_redis
 from app.gateway import intents
-from app.logging import process_log
+from app.logging import process_log, trail
 from app.units import utc_now
 from app.workspace import revisions
 
@@ -109,6 +109,7 @@ class Loop:
         self.child = Child()
         self.chores = [
             Chore("taking usage into the ledger", TICK_S, self.enqueue),
+            Chore("writing the audit trail", TICK_S, self.enqueue_trail),
             Chore("the heartbeat", 5.0, self.beat),
             Chore("repeating revisions", 1.0, self.repeat_revisions),
             Chore("sweeping calls of dead processes", 5.0, lambda: intents.sweep(self.redis)),
@@ -137,6 +138,17 @@ class Loop:
             return
         failed_at = jobs.last_failure(self.queue)
         jobs.enqueue(self.queue)
+        if failed_at and time.time() - failed_at < FAILED_LATELY_S:
+            raise JobsFail
+
+    def enqueue_trail(self) -> None:
+        """Have a job number and keep the audit entries that wait; raise `JobsFail` while jobs fail and they stay."""
+        with self.database.open() as connection:
+            waits = trail.is_waiting(connection)
+        if not waits:
+            return
+        failed_at = jobs.last_failure(self.queue)
+        jobs.enqueue(self.queue, trail.write)
         if failed_at and time.time() - failed_at < FAILED_LATELY_S:
             raise JobsFail
 

@@ -25,7 +25,6 @@ def _register(app: Flask, role: str) -> None:
     """Mount what the role serves."""
     from app import cli
     from app.api import health
-    from app.console import welcome
     from app.gateway import api as proxy
 
     cli.register(app)
@@ -33,4 +32,6 @@ def _register(app: Flask, role: str) -> None:
     if role in {"all", "proxy"}:
         proxy.register(app)
     if role in {"all", "console"}:
-        welcome.register(app)
+        from app import console
+
+        console.register(app)

@@ -1,7 +1,7 @@
-"""Secrets: keys hashed for look-up, provider credentials sealed for storage.
+"""Secrets: keys hashed for look-up, provider credentials sealed for storage, what browsers carry signed.
 
-Both keys come from `SECRET_KEY` by HKDF, so one setting protects the installation and neither
-key can be used in the other's place.
+Every key comes from `SECRET_KEY` by HKDF, so one setting protects the installation and no key
+can be used in another's place.
 """
 
 import hmac
@@ -27,15 +27,17 @@ class CannotOpen(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Vault:
-    """Hashes API keys and seals provider secrets. `secret_key` is never kept."""
+    """Hashes API keys, seals provider secrets, signs for a purpose. `secret_key` is never kept."""
 
     pepper: bytes = field(repr=False)
     master: bytes = field(repr=False)
+    signer: bytes = field(repr=False)
 
     @classmethod
     def of(cls, secret_key: str) -> "Vault":
-        """Derive both keys from the installation's secret."""
-        return cls(_derive(secret_key, b"api-key pepper 1"), _derive(secret_key, b"credential master 1"))
+        """Derive the keys from the installation's secret."""
+        purposes = (b"api-key pepper 1", b"credential master 1", b"signer 1")
+        return cls(*(_derive(secret_key, purpose) for purpose in purposes))
 
     def hash_key(self, token: bytes) -> bytes:
         """Hash a whole API key with the pepper, 32 bytes.
@@ -44,6 +46,10 @@ class Vault:
         keeps the comparison free of timing.
         """
         return hmac.digest(self.pepper, token, "sha256")
+
+    def sign(self, purpose: bytes, message: bytes) -> bytes:
+        """Authenticate a message for one purpose, 32 bytes; a signature for another purpose never matches."""
+        return hmac.digest(hmac.digest(self.signer, purpose, "sha256"), message, "sha256")
 
     def seal(self, plain: str, context: bytes) -> bytes:
         """Encrypt under a fresh data key that the master key wraps; `context` must match on opening."""

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import secrets
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,16 +27,22 @@ TEMPLATE = embedded.DATABASE
 ROLES = ("gateway_app", "gateway_ingest")
 
 
+MISSING = {"model": not local_model.EXISTS, "browser": shutil.which("chromium") is None}
+"""What tests with these marks need, and whether it is missing here."""
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what needs the real local model where its wheel does not exist."""
-    if not local_model.EXISTS:
-        without = [item for item in items if item.get_closest_marker("model")]
+    """Deselect the tests whose real model or browser is not here."""
+    missing = [mark for mark in MISSING if MISSING[mark]]
+    without = [item for item in items if any(item.get_closest_marker(mark) for mark in missing)]
+    if without:
         config.hook.pytest_deselected(items=without)
         items[:] = [item for item in items if item not in without]
 
 
-def pytest_report_header() -> str | None:
-    return None if local_model.EXISTS else "real local model: not installed here, so its tests are deselected"
+def pytest_report_header() -> list[str]:
+    return [f"not here, so the tests marked {mark} are deselected" for mark in MISSING if MISSING[mark]]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,7 +7,7 @@ within a second.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
 import sqlalchemy as sql
@@ -20,14 +20,17 @@ from app.application.limits import Limits
 from app.application.tables import ApplicationRow, KeyIndexRow, KeyRow
 from app.crypto import PEPPER_VERSION
 from app.extensions import transaction, vault
+from app.logging import audit
 from app.units import PLATFORM_ID, new_id, utc_now
-from app.workspace import names, revisions
+from app.workspace import names, revisions, twins
 from app.workspace.names import Invalid, NotFound
 
-__all__ = ["Key", "KeyChange", "Limits", "NewKey", "SecretTaken", "Unenforced"]
+__all__ = ["Key", "KeyChange", "Limits", "MadeBefore", "NewKey", "SecretTaken", "Unenforced"]
 
 ALL_MODELS = "*"
 KINDS = ("proxy", "management")
+Facts = dict[str, Any]
+NOT_AUDITED = ("workspace_id", "key_id", "revision", "created_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,10 @@ class Key:
     limits: Limits
     expires_at: datetime | None
     managed_by: str
+    created_at: datetime
+    revoked_at: datetime | None
+    revision: int = field(compare=False)
+    """Counts changes: a form that was made from another one is out of date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +74,14 @@ class Unenforced:
 class KeyChange(TypedDict, total=False):
     """What `update` may change; what is left out stays."""
 
+    name: str
     models: list[str]
     limits: Limits
     expires_at: datetime | None
+
+
+class MadeBefore(Exception):
+    """The same form was sent twice: the key is there, and its secret was shown to whoever sent it first."""
 
 
 class SecretTaken(Invalid):
@@ -92,25 +104,43 @@ def create(  # noqa: PLR0913 - a key is all of this
     expires_at: datetime | None = None,
     kind: str = "proxy",
     managed_by: str = "console",
+    key_id: UUID | None = None,
 ) -> NewKey:
-    """Make a key, with a secret of our own unless one is given; raise `Invalid` for what cannot be stored."""
+    """Make a key, with a secret of our own unless one is given; raise `Invalid` for what cannot be stored.
+
+    Raises `MadeBefore` when there is a key with this id.
+    """
     names.check("name", name)
     token = secrets.generate() if secret is None else secrets.given(secret)
-    row = KeyRow(workspace_id=workspace_id, key_id=new_id(), application_id=application_id, name=name)
+    row = KeyRow(workspace_id=workspace_id, key_id=key_id or new_id(), application_id=application_id, name=name)
     row.kind, row.managed_by, row.state, row.expires_at = kind, managed_by, "active", expires_at
     row.models = check_models(models)
     _set_limits(row, limits)
-    with transaction(workspace_id) as session:
+    with transaction(workspace_id) as session, names.unique("a key", name):
+        twins.wait(session, row.key_id)
+        if session.get(KeyRow, (workspace_id, row.key_id)):
+            raise MadeBefore
         _check_place(session, row)
         row.revision = revisions.bump_keys()
-        _set_secret(session, row, token)
+        set_secret(session, row, token)
+        session.flush()
+        _note("create", row)
         return NewKey(row.key_id, token.token)
+
+
+def get(workspace_id: UUID, key_id: UUID) -> Key:
+    """Read one key; raise `NotFound`."""
+    with transaction(workspace_id) as session:
+        return value(_row(session, workspace_id, key_id))
 
 
 def update(workspace_id: UUID, key_id: UUID, **change: Unpack[KeyChange]) -> None:
     """Change what is given and leave the rest."""
     with transaction(workspace_id) as session:
-        row = _row(session, workspace_id, key_id)
+        row = _to_change(session, workspace_id, key_id)
+        before = _facts(row)
+        if "name" in change:
+            _rename(session, row, change["name"])
         if "models" in change:
             row.models = check_models(change["models"])
         if "limits" in change:
@@ -118,27 +148,31 @@ def update(workspace_id: UUID, key_id: UUID, **change: Unpack[KeyChange]) -> Non
         if "expires_at" in change:
             row.expires_at = change["expires_at"]
         row.revision = revisions.bump_keys()
+        _note("update", row, before)
 
 
 def replace_secret(workspace_id: UUID, key_id: UUID, secret: str | None = None) -> NewKey:
     """Give the key another secret, ours unless one is given; the old one stops working at once."""
     token = secrets.generate() if secret is None else secrets.given(secret)
     with transaction(workspace_id) as session:
-        row = _row(session, workspace_id, key_id)
+        row = _to_change(session, workspace_id, key_id)
+        before = _facts(row)
         _forget_secrets(session, row)
         row.revision = revisions.bump_keys()
-        _set_secret(session, row, token)
+        set_secret(session, row, token)
+        _note("replace_secret", row, before, {"secret_change": "replaced"})
         return NewKey(key_id, token.token)
 
 
 def release_secret(workspace_id: UUID, key_id: UUID) -> None:
     """Let a revoked key's secret go, so that another key can have it; raise `Invalid` for an active key."""
     with transaction(workspace_id) as session:
-        row = _row(session, workspace_id, key_id)
+        row = _to_change(session, workspace_id, key_id)
         if row.state != "revoked":
             raise Invalid("secret", f"belongs to the active key {row.name!r}")
         _forget_secrets(session, row)
         row.revision = revisions.bump_keys()
+        _note("release_secret", row, _facts(row), {"secret_change": "dropped"})
 
 
 def has_secret(workspace_id: UUID, key_id: UUID) -> bool:
@@ -151,15 +185,19 @@ def has_secret(workspace_id: UUID, key_id: UUID) -> bool:
 def revoke(workspace_id: UUID, key_id: UUID, *, now: datetime | None = None) -> None:
     """Stop a key for good or until `reinstate`; its row stays for the bill."""
     with transaction(workspace_id) as session:
-        row = _row(session, workspace_id, key_id)
+        row = _to_change(session, workspace_id, key_id)
+        before = _facts(row)
         row.state, row.revoked_at, row.revision = "revoked", now or utc_now(), revisions.bump_keys()
+        _note("revoke", row, before)
 
 
 def reinstate(workspace_id: UUID, key_id: UUID) -> None:
     """Let a revoked key work again, with the secret that it had."""
     with transaction(workspace_id) as session:
-        row = _row(session, workspace_id, key_id)
+        row = _to_change(session, workspace_id, key_id)
+        before = _facts(row)
         row.state, row.revoked_at, row.revision = "active", None, revisions.bump_keys()
+        _note("reinstate", row, before)
 
 
 def refresh(workspace_id: UUID) -> None:
@@ -173,7 +211,7 @@ def all_of(workspace_id: UUID) -> list[Key]:
     """List a workspace's keys in the order in which they were made, revoked ones included."""
     statement = select(KeyRow).where(KeyRow.workspace_id == workspace_id).order_by(KeyRow.created_at, KeyRow.key_id)
     with transaction(workspace_id) as session:
-        return [_value(row) for row in session.scalars(statement)]
+        return [value(row) for row in session.scalars(statement)]
 
 
 def owner_of(secret: str) -> tuple[UUID, UUID] | None:
@@ -191,7 +229,7 @@ def unenforced(workspace_id: UUID) -> list[Unenforced]:
         .order_by(ApplicationRow.name, KeyRow.name)
     )
     with transaction(workspace_id) as session:
-        found = [(_value(row), application) for row, application in session.execute(statement)]
+        found = [(value(row), application) for row, application in session.execute(statement)]
     return [
         Unenforced(application=application, key=key.name, limits=key.limits.unenforced())
         for key, application in found
@@ -222,6 +260,12 @@ def _check_place(session: Session, row: KeyRow) -> None:
         raise Invalid("name", f"there is a key {row.name!r} already")
 
 
+def _rename(session: Session, row: KeyRow, name: str) -> None:
+    row.name = names.check("name", name)
+    with names.unique("a key", name):
+        session.flush()
+
+
 def _set_limits(row: KeyRow, limits: Limits) -> None:
     limit_rules.check(limits)
     row.limit_requests_per_min, row.limit_tokens_per_min = limits.requests_per_min, limits.tokens_per_min
@@ -229,7 +273,8 @@ def _set_limits(row: KeyRow, limits: Limits) -> None:
     row.budget_usd, row.budget_period = limits.budget_usd, limits.budget_period
 
 
-def _set_secret(session: Session, row: KeyRow, token: secrets.Secret) -> None:
+def set_secret(session: Session, row: KeyRow, token: secrets.Secret) -> None:
+    """Open the key with one more secret; raise `SecretTaken`."""
     digest = vault().hash_key(token.token.encode())
     owner = _owner(session, digest)
     if owner:
@@ -252,14 +297,31 @@ def _owner(session: Session, digest: bytes) -> tuple[UUID, UUID] | None:
     return (found.workspace_id, found.key_id) if found else None
 
 
-def _row(session: Session, workspace_id: UUID, key_id: UUID) -> KeyRow:
-    row = session.get(KeyRow, (workspace_id, key_id))
+def _row(session: Session, workspace_id: UUID, key_id: UUID, **options: Any) -> KeyRow:
+    row = session.get(KeyRow, (workspace_id, key_id), **options)
     if row is None:
         raise NotFound(f"there is no key {key_id}")
     return row
 
 
-def _value(row: KeyRow) -> Key:
+def _to_change(session: Session, workspace_id: UUID, key_id: UUID) -> KeyRow:
+    """Read a row that nobody else changes until the transaction ends, so that what it was is known."""
+    return _row(session, workspace_id, key_id, with_for_update={"key_share": True})
+
+
+def _facts(row: KeyRow) -> Facts:
+    """Write a key down for the audit trail. `prefix` and `last4` are what people may see of its secret."""
+    columns = [column.key for column in KeyRow.__table__.columns if column.key not in NOT_AUDITED]
+    return {name: getattr(row, name) for name in columns}
+
+
+def _note(action: str, row: KeyRow, before: Facts | None = None, more: Facts | None = None) -> None:
+    after = _facts(row) | (more or {})
+    audit.record(f"key.{action}", kind="key", id=row.key_id, name=row.name, before=before, after=after)
+
+
+def value(row: KeyRow) -> Key:
+    """Show a row to people."""
     limits = Limits(
         requests_per_min=row.limit_requests_per_min,
         tokens_per_min=row.limit_tokens_per_min,
@@ -279,4 +341,7 @@ def _value(row: KeyRow) -> Key:
         limits=limits,
         expires_at=row.expires_at,
         managed_by=row.managed_by,
+        revision=row.revision,
+        created_at=row.created_at,
+        revoked_at=row.revoked_at,
     )

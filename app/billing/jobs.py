@@ -5,8 +5,12 @@ fails, is lost or runs twice costs nothing but time, and recovery never asks RQ'
 """
 
 import logging
+import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import takewhile
 from types import FrameType
 from typing import Any
 from uuid import UUID
@@ -25,6 +29,7 @@ from app.billing.ingest import ingest
 from app.billing.rebuild import rebuild
 from app.config import Settings
 from app.extensions import connect_redis
+from app.logging import trail
 from app.units import BUCKETS, bucket_tag
 
 DRAIN_LIMIT_S = 30.0
@@ -35,8 +40,10 @@ FAILURE_TTL_S = 3600
 MOST_FAILED = 50
 """Failed jobs that are kept for people to see; older ones are deleted."""
 
-RUNNABLE = frozenset({"app.billing.jobs.drain", "app.billing.jobs.rebuild_outdated"})
+RUNNABLE = frozenset({"app.billing.jobs.drain", "app.billing.jobs.rebuild_outdated", trail.JOB})
 """The functions that a job may name."""
+
+_ERROR_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*(?=:|$)")
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +57,15 @@ class OurJob(Job):
         if self.func_name not in RUNNABLE:
             raise NotOurs("the job names a function that is no job of ours")
         return super().perform()
+
+
+@dataclass(frozen=True, slots=True)
+class FailedJob:
+    """A job that failed: which function, when, and the name of its error. What the error says stays in the log."""
+
+    function: str
+    failed_at: datetime
+    error: str
 
 
 class NotOurs(Exception):
@@ -74,6 +90,7 @@ def drain() -> None:
     looked_again = False
     with connect_redis(settings.redis_url) as redis, connect(settings.database_ingest_url) as database:
         while not _Stop.asked and time.monotonic() < deadline_s:
+            _write_trail(database)
             buckets = [bucket for bucket in waiting(redis) if bucket not in failed]
             if sum(_batch(bucket, database, redis, failed) for bucket in buckets):
                 looked_again = False
@@ -137,6 +154,17 @@ def last_failure(queue: Queue) -> float | None:
     return newest[0][1] - FAILURE_TTL_S if newest else None
 
 
+def failed(queue: Queue) -> list[FailedJob]:
+    """List the failed jobs that are kept, the newest first."""
+    kept: Any = queue.connection.zrange(queue.failed_job_registry.key, 0, -1, withscores=True, desc=True)
+    jobs = Job.fetch_many([raw.decode() for raw, _ in kept], queue.connection, serializer=queue.serializer)
+    return [
+        FailedJob(job.func_name or "", datetime.fromtimestamp(until - FAILURE_TTL_S, UTC), _error_of(job))
+        for job, (_, until) in zip(jobs, kept, strict=True)
+        if job is not None
+    ]
+
+
 def forget_failures(queue: Queue) -> int:
     """Delete failed jobs beyond the newest `MOST_FAILED`, unread; return how many."""
     registry = queue.failed_job_registry.key
@@ -148,6 +176,16 @@ def forget_failures(queue: Queue) -> int:
         asked.delete(*map(Job.key_for, ids), *map(Result.get_key, ids))
         asked.execute()
     return len(ids)
+
+
+def _error_of(job: Job) -> str:
+    """Name the class of a job's error: the first word after the last frame of its traceback. No message follows it."""
+    result = job.latest_result()
+    lines = ((result.exc_string if result else None) or "").splitlines()
+    after = list(takewhile(lambda line: not line.startswith('  File "'), reversed(lines)))[::-1]
+    first = next((line for line in after if not line.startswith(" ")), "")
+    named = _ERROR_NAME.match(first)
+    return named[0].rpartition(".")[2] if named else "unknown"
 
 
 def _batch(bucket: int, database: psycopg.Connection, redis: Redis, failed: dict[int, Exception]) -> bool:
@@ -165,6 +203,16 @@ def _batch(bucket: int, database: psycopg.Connection, redis: Redis, failed: dict
         failed[bucket] = error
         return False
     return batch is not None and batch.read > 0
+
+
+def _write_trail(database: psycopg.Connection) -> None:
+    """Keep the audit entries that came while this job runs. What fails stays for the trail's own job, which shows it."""
+    try:
+        trail.take_all(database, stop=lambda: _Stop.asked)
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        log.warning("the audit trail waits", extra={"cause": type(error).__name__})
 
 
 def _rebuild(workspace_id: UUID, database: psycopg.Connection, failed: list[Exception]) -> None:

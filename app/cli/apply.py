@@ -17,6 +17,7 @@ from app.cli.entries import Config
 from app.cli.journal import Journal
 from app.cli.yaml_fields import InvalidFile, Problem
 from app.extensions import transaction
+from app.logging import audit
 from app.units import PLATFORM_ID, utc_now
 from app.workspace.names import Invalid
 
@@ -28,7 +29,8 @@ from app.workspace.names import Invalid
 def apply(file: Path, *, dry_run: bool) -> None:
     """Make providers, models, workspaces, applications and keys what FILE says."""
     try:
-        journal, warnings = apply_text(_text_of(file), dry_run=dry_run, now=utc_now())
+        with audit.acting(audit.Actor(kind="file", name=file.name)):
+            journal, warnings = apply_text(_text_of(file), dry_run=dry_run, now=utc_now())
     except InvalidFile as error:
         for problem in sorted(error.problems):
             click.echo(f"{file}:{problem.line}: {problem.text}", err=True)

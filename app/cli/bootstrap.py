@@ -21,6 +21,7 @@ from app.auth import users
 from app.cli import notices
 from app.config import provider_keys
 from app.extensions import settings, transaction
+from app.logging import audit
 from app.model import catalogue_seed, models, price_book
 from app.provider import providers
 from app.provider.adapters import ADAPTERS
@@ -69,7 +70,7 @@ def bootstrap(*, echo_url: str) -> None:
 def run(echo_url: str | None, found_keys: dict[str, str], *, now: datetime) -> FirstRun:
     """Do what is missing; `found_keys` are secrets of well-known providers by name."""
     first = FirstRun(settings().bootstrap_admin_email)
-    with transaction(PLATFORM_ID):
+    with audit.acting(audit.Actor(kind="system", name="bootstrap")), transaction(PLATFORM_ID):
         _make_admin(first)
         _make_management_key()
         if echo_url:

@@ -1,6 +1,8 @@
 """What waits to be written to the ledger, and whether the worker is there to do it; read at scrape."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client import Metric
@@ -11,6 +13,15 @@ from rq import Queue
 from app.units import BUCKETS, bucket_tag
 
 HEARTBEAT = "gateway:worker"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """The usage events of one bucket that are not in the ledger yet. `oldest` is None when there are none."""
+
+    bucket: int
+    events: int
+    oldest: datetime | None
 
 
 def read(redis: Redis) -> list[Metric]:
@@ -26,6 +37,25 @@ def read(redis: Redis) -> list[Metric]:
     heartbeat, *counts = asked.execute()
     now_s = seconds + micros / 1e6
     return [*_ledger(counts, now_s), *_worker(heartbeat, now_s)]
+
+
+def by_bucket(redis: Redis) -> list[Waiting]:
+    """Ask Redis what waits in each of the buckets."""
+    asked = redis.pipeline(transaction=False)
+    for bucket in range(BUCKETS):
+        asked.xlen(f"{bucket_tag(bucket)}:usage")
+        asked.xrange(f"{bucket_tag(bucket)}:usage", count=1)
+    found = asked.execute()
+    return [
+        Waiting(bucket=bucket, events=events, oldest=_instant(first[0][0]) if first else None)
+        for bucket, (events, first) in enumerate(zip(found[0::2], found[1::2], strict=True))
+    ]
+
+
+def heartbeat(redis: Redis) -> datetime | None:
+    """Tell when the worker last said that it runs; None: not within its heartbeat's life."""
+    found: Any = redis.get(HEARTBEAT)
+    return datetime.fromtimestamp(float(found), UTC) if found else None
 
 
 def jobs(queue: Queue) -> list[Metric]:
@@ -60,6 +90,10 @@ def _worker(heartbeat: bytes | None, now_s: float) -> list[Metric]:
 
 def _milliseconds(entry_id: bytes | str) -> int:
     return int((entry_id.decode() if isinstance(entry_id, bytes) else entry_id).split("-")[0])
+
+
+def _instant(entry_id: bytes | str) -> datetime:
+    return datetime.fromtimestamp(_milliseconds(entry_id) / 1000, UTC)
 
 
 def _by_queue(name: str, text: str, queue: str, count: int) -> Metric:

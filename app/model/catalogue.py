@@ -85,11 +85,10 @@ class Catalogue:
         self._aliases = aliases
 
     def find(self, workspace_id: UUID, name: str) -> Alias | None:
-        """Find an alias: the workspace's own wins over the platform's."""
+        """Find an alias that is served: the workspace's own wins over the platform's, also when it is switched off."""
         own = self._aliases.get(workspace_id)
-        if own is not None and name in own:
-            return own[name]
-        return self._aliases.get(PLATFORM_ID, {}).get(name)
+        found = own[name] if own is not None and name in own else self._aliases.get(PLATFORM_ID, {}).get(name)
+        return found if found is not None and found.targets else None
 
     def all_of(self, workspace_id: UUID) -> list[Alias]:
         """List what a workspace can see and call, by name."""

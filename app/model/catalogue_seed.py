@@ -22,6 +22,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.dialects.postgresql import Range
 
 from app.extensions import transaction
+from app.logging import audit
 from app.model.price_book import DEAREST, DECIMALS
 from app.model.tables import DeploymentRow, ModelRow, PriceRow
 from app.units import new_id
@@ -120,6 +121,8 @@ def plant(workspace_id: UUID, provider_id: UUID, prefix: str, seeds: Sequence[Se
             if values:
                 session.execute(insert(row), values)
         revisions.bump_catalogue()
+        after = {"models": [alias["name"] for alias in aliases]}
+        audit.record("catalogue.import", kind="provider", id=provider_id, name=prefix, after=after)
     return list(fresh.values())
 
 

@@ -10,7 +10,8 @@ from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.orm import Session
 
 from app.extensions import transaction
-from app.model.tables import PriceRow
+from app.logging import audit
+from app.model.tables import DeploymentRow, ModelRow, PriceRow
 from app.units import new_id
 from app.wire.usage import METERS
 from app.workspace import revisions
@@ -40,6 +41,8 @@ def set_prices(workspace_id: UUID, subject_id: UUID, prices: Mapping[str, Decima
                 session.add(_new(workspace_id, subject_id, meter, prices[meter], start))
         if changed:
             revisions.bump_catalogue()
+            name = _name_of(session, workspace_id, subject_id)
+            audit.record("price.update", kind="price", id=subject_id, name=name, before=current, after=prices)
         return bool(changed)
 
 
@@ -68,6 +71,15 @@ def check(meter: str, unit_price: Decimal) -> None:
 def _rows(session: Session, workspace_id: UUID, subject_id: UUID) -> list[PriceRow]:
     mine = (PriceRow.workspace_id == workspace_id, PriceRow.subject_id == subject_id, PriceRow.kind == "list")
     return list(session.scalars(select(PriceRow).where(*mine).order_by(func.lower(PriceRow.valid).nulls_first())))
+
+
+def _name_of(session: Session, workspace_id: UUID, subject_id: UUID) -> str:
+    """Name a model or a deployment; empty when it is gone."""
+    model = session.get(ModelRow, (workspace_id, subject_id))
+    if model:
+        return model.name
+    deployment = session.get(DeploymentRow, (workspace_id, subject_id))
+    return deployment.upstream_model if deployment else ""
 
 
 def _follow(rows: list[PriceRow], now: datetime) -> datetime | None:

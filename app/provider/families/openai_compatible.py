@@ -60,6 +60,10 @@ class Adapter:
         """Find where chat requests go; the account's own base address when it has one."""
         return endpoint(base_url or self.base_url, self.chat_path)
 
+    def models_url(self, base_url: str = "") -> str:
+        """Find where the upstream lists its models."""
+        return endpoint(base_url or self.base_url, "/models")
+
 
 def openai_compatible(  # noqa: PLR0913 - one keyword for each way to differ
     name: str,

@@ -1,0 +1,86 @@
+"""What stands in the sidebar: the pages of the workspace at hand that the person's role may open."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from flask import Flask, request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A page as the sidebar names it. `path` is what follows the workspace's address."""
+
+    text: str
+    path: str
+    icon: str
+    permission: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """An entry for one person on one page."""
+
+    text: str
+    href: str
+    icon: str
+    current: bool
+
+
+OF_A_WORKSPACE: tuple[tuple[str, tuple[Entry, ...]], ...] = (
+    (
+        "Watch",
+        (
+            Entry(text="Overview", path="", icon="layout-dashboard", permission="workspace.read"),
+            Entry(text="Usage", path="usage", icon="chart-column", permission="usage.read"),
+            Entry(text="Audit", path="audit", icon="scroll-text", permission="audit.read"),
+        ),
+    ),
+    (
+        "Access",
+        (
+            Entry(text="Applications", path="applications", icon="boxes", permission="applications.read"),
+            Entry(text="API keys", path="keys", icon="key-round", permission="keys.read"),
+            Entry(text="Members", path="members", icon="users", permission="members.read"),
+        ),
+    ),
+    (
+        "Models",
+        (
+            Entry(text="Models", path="models", icon="route", permission="models.read"),
+            Entry(text="Providers", path="providers", icon="plug", permission="providers.read"),
+        ),
+    ),
+    ("Manage", (Entry(text="Settings", path="settings", icon="settings", permission="workspace.read"),)),
+)
+OF_THE_PLATFORM = (
+    Entry(text="Workspaces", path="/workspaces", icon="layers", permission="console.enter"),
+    Entry(text="Platform", path="/platform", icon="server", permission="platform.read"),
+)
+
+
+def init_app(app: Flask) -> None:
+    """Let the base template ask for it."""
+    app.jinja_env.globals["navigation"] = navigation
+
+
+def navigation(here: Any) -> list[tuple[str, list[Link]]]:
+    """List the groups that hold anything for this person, each with its links."""
+    groups = [(name, _links(entries, here)) for name, entries in OF_A_WORKSPACE] if here.workspace else []
+    groups.append(("Gateway", [_link(entry, entry.path) for entry in OF_THE_PLATFORM if here.may(entry.permission)]))
+    return [(name, links) for name, links in groups if links]
+
+
+def _links(entries: tuple[Entry, ...], here: Any) -> list[Link]:
+    address: Callable[[str], str] = _address(here.workspace.workspace_id)
+    return [_link(entry, address(entry.path)) for entry in entries if here.may(entry.permission)]
+
+
+def _address(workspace_id: UUID) -> Callable[[str], str]:
+    return lambda path: f"/w/{workspace_id}/{path}"
+
+
+def _link(entry: Entry, href: str) -> Link:
+    current = request.path == href if href.endswith("/") else f"{request.path}/".startswith(f"{href}/")
+    return Link(text=entry.text, href=href, icon=entry.icon, current=current)

@@ -1,0 +1,78 @@
+"""How figures and instants read on a page: filters of the templates, one way for all of them."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from flask import Flask
+
+from app.units import zone
+
+NOTHING = "–"
+SIZES = ((1_000_000_000, "B"), (1_000_000, "M"), (10_000, "k"))
+
+
+def init_app(app: Flask) -> None:
+    """Give the filters to the templates."""
+    app.jinja_env.filters.update(
+        local=local, utc=utc, machine=machine, ago=ago, money=money, exact=exact, number=number, compact=compact
+    )
+
+
+def local(instant: datetime, timezone: str = "UTC") -> str:
+    """Write an instant as the wall clock of a zone shows it, the zone's name behind: 2026-05-01 14:07 CEST."""
+    return instant.astimezone(zone(timezone)).strftime("%Y-%m-%d %H:%M %Z")
+
+
+def utc(instant: datetime) -> str:
+    """Write an instant in UTC to the second."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def machine(instant: datetime) -> str:
+    """Write an instant as programs read it."""
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def ago(instant: datetime, now: datetime) -> str:
+    """Say roughly how long before `now` an instant lies, or after it."""
+    seconds = (now - instant).total_seconds()
+    distance = abs(seconds)
+    if distance < 60:
+        return "just now"
+    steps = ((60, "min"), (3600, "h"), (86_400, "d"))
+    size, unit = next((step for step in reversed(steps) if distance >= step[0]), steps[0])
+    return f"{int(distance // size)} {unit} ago" if seconds > 0 else f"in {int(distance // size)} {unit}"
+
+
+def money(amount: Decimal | None) -> str:
+    """Write US dollars: to the cent from 1 dollar on, below that as many digits as tell the amount apart from 0."""
+    if amount is None:
+        return NOTHING
+    sign, size = ("−" if amount < 0 else ""), abs(amount)
+    if size == 0 or size >= 1:
+        return f"{sign}${size:,.2f}"
+    if size < Decimal("0.000001"):
+        return f"{sign}<$0.000001"
+    digits = max(2, 1 - size.adjusted())
+    return f"{sign}${size:.{min(digits, 6)}f}"
+
+
+def exact(amount: Decimal | None) -> str:
+    """Write US dollars with every digit there is."""
+    return NOTHING if amount is None else f"{amount.normalize():,f} USD"
+
+
+def number(count: int | None) -> str:
+    """Write a whole number with its thousands apart; None is not 0."""
+    return NOTHING if count is None else f"{count:,}"
+
+
+def compact(count: int | None) -> str:
+    """Write a large number short: 12.3k, 4.56M."""
+    if count is None:
+        return NOTHING
+    for size, suffix in SIZES:
+        if abs(count) >= size:
+            scale = 1_000 if suffix == "k" else size
+            return f"{count / scale:.3g}{suffix}" if abs(count) < scale * 1000 else f"{count / scale:,.0f}{suffix}"
+    return f"{count:,}"

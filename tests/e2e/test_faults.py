@@ -1,0 +1,123 @@
+"""What goes wrong in front of a person: a double click, a session that ended, a server that is away."""
+
+import re
+from typing import Any
+
+from tests.e2e.conftest import OpenTab
+from tests.e2e.stage import Stage
+from tests.factories import unique
+
+
+def keys_named(stage: Stage, name: str) -> list[dict[str, Any]]:
+    return stage.gateway.sql("select key_id from api_key where name = %s", name)
+
+
+def test_bc_112_a_double_click_makes_one_key(stage: Stage, open_tab: OpenTab) -> None:
+    tab, name = open_tab(stage.people["owner"]), unique("clicked")
+    tab.go(stage.path("keys/new"))
+    tab.fill("Name", name)
+
+    tab.page.get_by_role("button", name="Make key", exact=True).dblclick()
+    tab.settle()
+
+    assert tab.page.get_by_text(re.compile(r"^gw_\w+")).count() <= 1
+    assert 1 == len(keys_named(stage, name))
+
+
+def test_bc_112_the_same_form_sent_from_two_tabs_makes_one_key(stage: Stage, open_tab: OpenTab) -> None:
+    tab, name = open_tab(stage.people["owner"], java_script_enabled=False), unique("twice")
+    tab.go(stage.path("keys/new"))
+    tab.fill("Name", name)
+    tab.press("Make key")
+
+    tab.page.go_back()
+    tab.fill("Name", name)
+    tab.press("Make key")
+
+    assert 1 == len(keys_named(stage, name))
+    assert not re.search(r"gw_\w+_\w+_\w+", tab.read())
+
+
+def test_bc_109_what_is_wrong_stands_beside_the_field(stage: Stage, open_tab: OpenTab) -> None:
+    tab = open_tab(stage.people["owner"])
+    tab.go(stage.path("keys/new"))
+    tab.fill("Name", unique("wrong"))
+    tab.fill_any("limit_requests_per_min", "abc")
+
+    with tab.expecting(422):
+        tab.press("Make key")
+
+    field = tab.page.locator("[aria-invalid=true]")
+    assert "abc" == field.input_value()
+    assert "whole number" in tab.page.locator(f"#{field.get_attribute('id')}-problem").inner_text()
+
+
+def test_bc_109_a_database_that_is_away_is_told_and_nothing_typed_is_lost(
+    stage: Stage, open_tab: OpenTab, servers: Any
+) -> None:
+    tab, name = open_tab(stage.people["owner"]), unique("later")
+    tab.go(stage.path("applications/new"))
+    tab.fill("Name", name)
+
+    with tab.expecting(503), servers.away(stage.gateway.database):
+        tab.press("Make application")
+        shown = tab.page.locator("#toasts").inner_text()
+        typed = tab.page.get_by_label("Name", exact=True).input_value()
+        page = open_tab(stage.people["owner"])
+        with page.expecting(503):
+            page.go(stage.path("keys"))
+            told = page.read()
+    tab.press("Make application")
+
+    assert "database" in shown
+    assert "Request" in shown
+    assert name == typed
+    assert "database" in told
+    assert tab.page.get_by_role("heading", name=name).count() == 1
+
+
+def test_a_session_that_ended_sends_a_live_search_to_the_sign_in_page(stage: Stage, open_tab: OpenTab) -> None:
+    somebody = stage.fresh()
+    tab = open_tab(somebody)
+    tab.go(stage.path("keys"))
+
+    stage.end_sessions_of(somebody)
+    with tab.expecting(401):
+        tab.page.get_by_role("searchbox").fill("anything")
+        tab.page.wait_for_url("**/sign-in**")
+
+    assert tab.query("next") == stage.path("keys")
+
+
+def test_a_page_that_does_not_exist_says_so(stage: Stage, open_tab: OpenTab) -> None:
+    tab = open_tab(stage.people["owner"])
+
+    with tab.expecting(404):
+        answer = tab.go(stage.path("nothing-here"))
+
+    assert 404 == answer.status
+    assert tab.page.locator("main h1").count() == 1
+    assert [] == tab.breaches()
+
+
+def test_too_low_a_role_is_told_who_can_help(stage: Stage, open_tab: OpenTab) -> None:
+    tab = open_tab(stage.people["viewer"])
+
+    with tab.expecting(403):
+        answer = tab.go(stage.path("audit"))
+
+    assert 403 == answer.status
+    assert "role" in tab.page.locator("main").inner_text()
+    assert [] == tab.breaches()
+
+
+def test_what_a_role_may_not_do_is_not_offered(stage: Stage, open_tab: OpenTab) -> None:
+    tab = open_tab(stage.people["viewer"])
+    offered = {}
+
+    for path in ("applications", "keys", "members", "providers", "models", "settings"):
+        tab.go(stage.path(path))
+        buttons = tab.page.locator("main form[method=post] button, main a[href$='/new']")
+        offered[path] = buttons.all_inner_texts()
+
+    assert {path: [] for path in offered} == offered

@@ -1,0 +1,88 @@
+"""Every page, as a person meets it: it loads, says what it is, can be left and come back to, read by all, on any screen."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import OpenTab
+from tests.e2e.pages import PLACES, Place
+from tests.e2e.stage import Stage
+from tests.e2e.visitor import Visitor
+
+SCHEMES = ("light", "dark")
+EVERY_PAGE = pytest.mark.parametrize("name", PLACES)
+IN_A_WORKSPACE = pytest.mark.parametrize("name", [name for name in PLACES if not PLACES[name].path.startswith("/")])
+
+
+def address(stage: Stage, place: Place) -> str:
+    return place.path if place.path.startswith("/") else stage.path(place.path)
+
+
+def opened(stage: Stage, open_tab: OpenTab, name: str, **options: object) -> Visitor:
+    """A tab that has the page open."""
+    place = PLACES[name]
+    tab = open_tab(stage.people.get(place.who), **options)
+    answer = tab.go(address(stage, place))
+    tab.settle()
+    assert (200, place.heading) == (answer.status, tab.page.locator("h1").inner_text())
+    return tab
+
+
+@EVERY_PAGE
+def test_a_page_can_be_used_by_everybody_on_every_screen(
+    stage: Stage, open_tab: OpenTab, name: str, pictures: Path | None
+) -> None:
+    tab = opened(stage, open_tab, name)
+
+    breaches, overflows = {}, {}
+    for scheme in SCHEMES:
+        tab.in_scheme(scheme)
+        breaches[scheme] = tab.breaches()
+        tab.picture(pictures, f"{name}-1440-{scheme}")
+    for width in (390, 360):
+        overflows[width] = tab.overflow(width)
+    breaches["narrow"] = tab.breaches()
+    for scheme in SCHEMES:
+        tab.in_scheme(scheme)
+        tab.picture(pictures, f"{name}-390-{scheme}", width=390)
+
+    assert {"light": [], "dark": [], "narrow": []} == breaches
+    assert {390: [], 360: []} == overflows
+
+
+@EVERY_PAGE
+def test_a_page_survives_reload_back_and_forward(stage: Stage, open_tab: OpenTab, name: str) -> None:
+    tab = opened(stage, open_tab, name)
+    tab.page.reload()
+    tab.settle()
+    here, heading = tab.path, PLACES[name].heading
+
+    tab.go("/healthz")
+    tab.page.go_back()
+    tab.settle()
+
+    assert (here, heading) == (tab.path, tab.page.locator("h1").inner_text())
+    assert tab.page.locator("html > body header.topbar").count() == 1
+
+
+@EVERY_PAGE
+def test_a_page_needs_no_script(stage: Stage, open_tab: OpenTab, name: str) -> None:
+    tab = opened(stage, open_tab, name, java_script_enabled=False)
+
+    assert tab.page.locator("[aria-busy=true]:visible").count() == 0, "something waits for a script"
+    assert tab.page.locator("main").inner_text().strip()
+
+
+@IN_A_WORKSPACE
+def test_an_ended_session_leads_through_the_sign_in_page_back(stage: Stage, open_tab: OpenTab, name: str) -> None:
+    somebody = stage.fresh()
+    tab = open_tab(somebody)
+    tab.go(address(stage, PLACES[name]))
+    tab.settle()
+    here = tab.path
+
+    stage.end_sessions_of(somebody)
+    tab.page.reload()
+
+    assert tab.page.locator("h1").inner_text() == "Sign in"
+    assert tab.query("next") == here

@@ -1,0 +1,130 @@
+"""A person at a real browser: what they do on the pages, and all that the browser complained about meanwhile."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response
+
+AXE = (Path(__file__).parent / "vendor/axe.min.js").read_text()
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+STATUS = re.compile(r"the server responded with a status of (\d{3})")
+SETTLED = """() => document.readyState == 'complete'
+    && !document.querySelector('.htmx-request, .htmx-swapping, .htmx-settling')"""
+OVERFLOWING = """() => {
+    const width = document.documentElement.clientWidth
+    if (document.documentElement.scrollWidth <= width) return []
+    return [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > width + 1)
+        .slice(0, 5).map(e => e.tagName + '.' + e.className)
+}"""
+
+
+@dataclass
+class Visitor:
+    """One tab. `faults` is what must be empty at the end: script errors, policy violations, foreign hosts."""
+
+    page: Page
+    address: str
+    scripts: bool = True
+    faults: list[str] = field(default_factory=list)
+    expected: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", lambda error: self.faults.append(f"script error: {error}"))
+        self.page.on("request", self._asked)
+
+    @property
+    def context(self) -> BrowserContext:
+        return self.page.context
+
+    @property
+    def path(self) -> str:
+        """Where the tab is."""
+        parts = urlsplit(self.page.url)
+        return parts.path + (f"?{parts.query}" if parts.query else "")
+
+    def query(self, name: str) -> str | None:
+        """A value in the tab's address."""
+        return next(iter(parse_qs(urlsplit(self.page.url).query).get(name, [])), None)
+
+    def go(self, path: str) -> Response:
+        """Open a page by its address."""
+        answer = self.page.goto(self.address + path)
+        assert answer is not None
+        return answer
+
+    def read(self) -> str:
+        """The text that the page shows."""
+        return self.page.locator("body").inner_text()
+
+    def settle(self) -> None:
+        """Wait until nothing is being loaded or swapped."""
+        if self.scripts:
+            self.page.wait_for_function(SETTLED)
+
+    def fill(self, label: str, value: str) -> None:
+        self.page.get_by_label(label, exact=True).locator("visible=true").first.fill(value)
+
+    def press(self, button: str) -> None:
+        """Press a button and wait for what comes of it."""
+        self.page.get_by_role("button", name=button, exact=True).first.click()
+        self.settle()
+
+    def follow(self, link: str) -> None:
+        """Follow a link and wait for where it leads."""
+        self.page.get_by_role("link", name=link, exact=True).first.click()
+        self.settle()
+
+    def cookie(self, name: str, value: str) -> None:
+        self.context.add_cookies([{"name": name, "value": value, "url": self.address}])
+
+    @contextmanager
+    def expecting(self, *statuses: int) -> Iterator[None]:
+        """The browser writes every 4xx and 5xx answer into its console; these are meant."""
+        before, self.expected = self.expected, self.expected | set(statuses)
+        yield
+        self.settle()
+        self.expected = before
+
+    def breaches(self) -> list[str]:
+        """What axe finds wrong with the page as it is; it is evaluated past the page's policy, which stays in force."""
+        if not self.page.evaluate("() => 'axe' in window"):
+            self.page.evaluate(AXE)
+        found: Mapping[str, Any] = self.page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
+        return [
+            f"{breach['id']}: {node['html'][:160]} ({'; '.join(check['message'] for check in node['any'][:2])})"
+            for breach in found["violations"]
+            for node in breach["nodes"]
+        ]
+
+    def overflow(self, width: int) -> list[str]:
+        """What reaches past the right edge of a window this wide."""
+        self.page.set_viewport_size({"width": width, "height": 800})
+        return [str(element) for element in self.page.evaluate(OVERFLOWING)]
+
+    def picture(self, folder: Path | None, name: str, *, width: int = 1440) -> None:
+        """Take a picture of the page, where somebody wants it."""
+        if folder is None:
+            return
+        self.page.set_viewport_size({"width": width, "height": 900 if width > 800 else 844})
+        folder.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=folder / f"{name.replace(' ', '-')}.png", animations="disabled")
+
+    def in_scheme(self, scheme: str) -> None:
+        """Ask for `light` or `dark` as the system does."""
+        self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        status = STATUS.search(message.text)
+        meant = status is not None and int(status[1]) in self.expected
+        if message.type in {"error", "warning"} and not meant:
+            self.faults.append(f"{message.type} on {self.page.url}: {message.text}")
+
+    def _asked(self, request: Request) -> None:
+        if not request.url.startswith((self.address, "data:", "blob:")):
+            self.faults.append(f"a request to another host: {request.url}")
