@@ -5,6 +5,7 @@ from flask import Flask
 from app.console import (
     applications,
     assets,
+    audit,
     errors,
     guard,
     keys,
@@ -26,6 +27,7 @@ NOUNS = (
     sign_in,
     workspaces,
     members,
+    audit,
     applications,
     keys,
     models,

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from flask import Flask, request
 
+from app.units import PLATFORM_ID
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
@@ -57,6 +59,7 @@ OF_A_WORKSPACE: tuple[tuple[str, tuple[Entry, ...]], ...] = (
 OF_THE_PLATFORM = (
     Entry(text="Workspaces", path="/workspaces", icon="layers", permission="console.enter"),
     Entry(text="Platform", path="/platform", icon="server", permission="platform.read"),
+    Entry(text="Platform audit", path=f"/w/{PLATFORM_ID}/audit", icon="scroll-text", permission="platform.read"),
 )
 
 

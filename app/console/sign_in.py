@@ -117,7 +117,7 @@ def _about(workspace_id: UUID, token: str, invitation: Invitation) -> dict[str, 
 def _go_in(token: str, to: str) -> Response:
     old = guard.session_cookie()
     if old:
-        pass
+        sessions.end(old)
     return guard.remember(render.leave(to), token)
 
 

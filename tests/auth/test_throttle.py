@@ -115,21 +115,23 @@ def test_an_ipv6_network_is_one_however_many_addresses_it_has():
     assert "unknown" == throttle.network_of("")
 
 
-def test_tries_at_once_are_counted_before_any_of_them_is_looked_at(app):
+@pytest.mark.parametrize(("same", "free"), [("address", 5), ("network", 20)])
+def test_tries_at_once_are_counted_before_any_of_them_is_looked_at(app, same, free):
     outcomes = []
 
-    def attempt():
+    def attempt(number, same):
         with app.app_context():
-            outcomes.append(wait_of())
+            here = {"ip": f"198.51.100.{number}"} if same == "address" else {"email": f"person-{number}@example.test"}
+            outcomes.append(wait_of(**here))
 
-    threads = [threading.Thread(target=attempt) for _ in range(12)]
+    threads = [threading.Thread(target=attempt, args=(number, same)) for number in range(free + 7)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
 
-    assert 5 == outcomes.count(0)
-    assert 12 == len(outcomes)
+    assert free == outcomes.count(0)
+    assert free + 7 == len(outcomes)
 
 
 def test_addresses_are_stored_hashed_and_not_for_ever():

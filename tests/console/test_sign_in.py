@@ -160,6 +160,7 @@ def test_sign_in_leads_back_to_where_one_wanted_to(visitor, jane, path):
     [
         "https://evil.test/",
         "//evil.test",
+        "///evil.test",
         "/\\evil.test",
         "\\\\evil.test",
         "javascript:alert(1)",

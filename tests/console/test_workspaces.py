@@ -2,12 +2,14 @@ import threading
 
 import pytest
 
+from app import create_app
 from app.application import applications, keys
 from app.units import PLATFORM_ID, new_id, utc_now
 from app.workspace import members, pages, revisions, workspaces
 from tests import people
 from tests.console import reading
 from tests.factories import unique
+from tests.gateway_process import close_app
 
 HTMX = {"HX-Request": "true"}
 
@@ -207,3 +209,11 @@ def test_bc_104_names_of_workspaces_are_text(admin):
     assert "<img src=x" not in page
     assert "<script>1" not in page
     assert "{{7*7}}" in page
+
+
+def test_a_process_that_only_serves_models_has_no_pages(fresh_database, redis_url):
+    app = create_app(fresh_database.settings(redis_url, role="proxy"))
+    answers = [app.test_client().get(path).status_code for path in ("/", "/sign-in", "/workspaces")]
+    close_app(app)
+
+    assert [404, 404, 404] == answers
