@@ -11,13 +11,14 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from flask import Flask, Response, abort, make_response, request
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from app.auth import permissions, sessions
@@ -34,7 +35,10 @@ from app.workspace.workspaces import Workspace
 SESSION_COOKIE = "gateway_session"
 VISIT_COOKIE = "gateway_visit"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-NOTED = frozenset({400, 401, 403, 404, 409, 422})
+FAILED = 500
+NOTED = frozenset({400, 401, 403, 404, 409, 422, FAILED})
+KINDS = {"settings": "workspace", "sign_in": "session"}
+"""What pages are about, where it is not their name without its s."""
 MOST_NOTES_PER_MIN = 300
 """Of refusals to nobody in particular, in one process: a flood of them must not fill the audit trail."""
 STALE_FORM = "This form is no longer valid. Reload the page and send it again."
@@ -227,7 +231,11 @@ def _refusals_noted() -> Iterator[None]:
         except NotAllowed as error:
             abort(403, error.message)
     except HTTPException as refusal:
-        _note(refusal.code or 500)
+        _note(refusal.code or FAILED)
+        raise
+    except Exception:
+        with suppress(SQLAlchemyError):
+            _note(FAILED)
         raise
 
 
@@ -244,10 +252,12 @@ def _note(status: int) -> None:
         return
     if audit.written() != request.environ[_WRITTEN] or (found is None and not _room_for_a_note()):
         return
-    noun, _, verb = (request.endpoint or "").partition(".")
+    pages, _, verb = (request.endpoint or "").partition(".")
+    kind = KINDS.get(pages) or pages.removesuffix("s")
     ids = [str(value) for name, value in arguments.items() if name.endswith("_id")]
     workspace_id = found.workspace.workspace_id if found and found.workspace else PLATFORM_ID
-    audit.refused(workspace_id, f"{noun}.{verb}", kind=noun, id=ids[-1] if ids else "", reason=f"answered {status}")
+    about = {"kind": kind, "id": ids[-1] if ids else "", "reason": f"answered {status}"}
+    audit.refused(workspace_id, f"{kind}.{verb}", outcome="failed" if status == FAILED else "refused", **about)
 
 
 def _room_for_a_note() -> bool:

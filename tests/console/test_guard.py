@@ -97,7 +97,7 @@ def test_bc_095_too_low_a_role_is_a_403_that_is_written_down_and_changes_nothing
     assert 403 == answer.status_code
     assert "owner" == members.role_of(acme, owner.user_id)
     (entry,) = entries(acme)
-    assert ("members.change_role", str(owner.user_id), "person", viewer.email, "viewer") == (
+    assert ("member.change_role", str(owner.user_id), "person", viewer.email, "viewer") == (
         entry["action"],
         entry["object_id"],
         entry["actor_kind"],

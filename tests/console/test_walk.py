@@ -102,13 +102,14 @@ def test_every_route_lets_in_whom_the_table_names_and_nobody_else(app: Flask, ow
 def test_a_change_without_the_forms_token_is_refused(app: Flask, owner: Any) -> None:
     tenant = make()
     owner_person = people.member(tenant.workspace_id, "owner", platform_role="admin")
+    anothers = people.person().form_token
     changes = [(method, rule) for method, rule in console_rules(app) if method != "GET"]
     before = _everything(owner)
 
     answers = {}
     for method, rule in changes:
         client = owner_person.client(app).client
-        for form in ({}, {"csrf_token": people.person().form_token}):
+        for form in ({}, {"csrf_token": anothers}):
             answers[rule.rule, len(form)] = client.open(address(app, rule, tenant), method=method, data=form)
 
     assert changes

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -55,7 +56,7 @@ NASTY = [
 
 
 def test_an_entry_is_in_the_transaction_of_its_change(app: Flask, trail_books: Trail) -> None:
-    with pytest.raises(ZeroDivisionError), transaction(PLATFORM_ID):
+    with suppress(ZeroDivisionError), transaction(PLATFORM_ID):
         audit.record("key.create", kind="key", id="1", name="lost")
         raise ZeroDivisionError
     note(PLATFORM_ID, "kept")

@@ -9,6 +9,7 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from app.application import applications, keys
+from app.logging import entries
 from app.model import models, price_book
 from app.provider import providers
 from app.units import new_id, utc_now
@@ -53,7 +54,9 @@ def make(workspace_id: UUID | None = None) -> Tenant:
     member = people.member(workspace_id, "viewer", name=f"{word} member")
     ids = {"workspace_id": workspace_id, "application_id": application_id, "key_id": key.key_id}
     ids |= {"provider_id": provider_id, "model_id": model_id, "user_id": member.user_id}
-    return Tenant(word, ids | _invited(workspace_id, word, By(user_id=member.user_id, role="owner")))
+    ids |= _invited(workspace_id, word, By(user_id=member.user_id, role="owner"))
+    (newest,) = entries.listed(workspace_id, entries.Wanted(), after=None, limit=1)
+    return Tenant(word, ids | {"audit_id": newest.audit_id})
 
 
 def _invited(workspace_id: UUID, word: str, by: By) -> dict[str, Any]:
