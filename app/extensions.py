@@ -98,10 +98,15 @@ def queue(name: str = LEDGER_QUEUE) -> Queue:
 
 
 @contextmanager
-def transaction(workspace_id: UUID) -> Iterator[Session]:
-    """Work on one workspace's rows; commit when the outermost block ends, roll back when it raises."""
+def transaction(workspace_id: UUID, *, snapshot: bool = False) -> Iterator[Session]:
+    """Work on one workspace's rows; commit when the outermost block ends, roll back when it raises.
+
+    As the outermost one with `snapshot`, all its statements see one state of the database.
+    """
     session = cast(Session, db.session())
     outer: UUID | None = session.info.get("workspace_id")
+    if snapshot and outer is None:
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     _enter(session, workspace_id)
     try:
         yield session

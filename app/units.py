@@ -1,6 +1,6 @@
 """Money, tokens and time: the small exact pieces everybody needs."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import NewType
@@ -59,6 +59,16 @@ def month_of(instant: datetime, in_zone: ZoneInfo) -> tuple[datetime, datetime]:
     start = datetime(local.year, local.month, 1, tzinfo=in_zone)
     end = datetime(local.year + local.month // 12, local.month % 12 + 1, 1, tzinfo=in_zone)
     return start.astimezone(UTC), end.astimezone(UTC)
+
+
+def day_of(instant: datetime, in_zone: ZoneInfo) -> datetime:
+    """Find the instant at which the local day around `instant` began."""
+    return start_of_day(instant.astimezone(in_zone).date(), in_zone)
+
+
+def start_of_day(day: date, in_zone: ZoneInfo) -> datetime:
+    """Find a local day's first instant, in UTC: the earlier midnight of two, the change itself where midnight is left out."""
+    return datetime(day.year, day.month, day.day, tzinfo=in_zone).astimezone(UTC)
 
 
 def local_hour_of(instant: datetime, in_zone: ZoneInfo) -> datetime:

@@ -193,7 +193,9 @@ def _call(workspace_id: UUID, key: Key, at: datetime, dice: random.Random) -> tu
     meters = _meters(dice) if not failed else {"input": 0, "cache_read": 0, "output": 0}
     cost = prices.cost({meter: n for meter, n in meters.items() if n}, model.prices)
     source = "none" if failed else "estimated" if luck > 0.995 else "reported"
-    state, outcome = ("settled", "upstream_error" if failed else "done") if luck < 0.9995 else ("provisional", "unsettled")
+    state, outcome = (
+        ("settled", "upstream_error" if failed else "done") if luck < 0.9995 else ("provisional", "unsettled")
+    )
     call = f"{workspace_id}\t{at.isoformat()}\t{_event_id(at, dice)}"
     latency_ms = dice.randrange(200, 20_000)
     event = (

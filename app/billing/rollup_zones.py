@@ -13,16 +13,19 @@ import psycopg
 
 from app.units import zone
 
+LAYOUT = 2
+"""Which rollups there are; 2 came with those of days. Rollups of another layout are rebuilt."""
+
 _KNOWN = "select workspace_id, timezone from rollup_zone where workspace_id = any(%s)"
 # A workspace that is gone has UTC.
-_SET = """
-    insert into rollup_zone (workspace_id, timezone)
-    select id, coalesce(timezone, 'UTC') from unnest(%s::uuid[]) as id left join workspace on workspace_id = id
-    on conflict (workspace_id) do update set timezone = excluded.timezone
+_SET = f"""
+    insert into rollup_zone (workspace_id, timezone, layout)
+    select id, coalesce(timezone, 'UTC'), {LAYOUT} from unnest(%s::uuid[]) as id left join workspace on workspace_id = id
+    on conflict (workspace_id) do update set timezone = excluded.timezone, layout = excluded.layout
     returning workspace_id, timezone"""
-_OUTDATED = """
+_OUTDATED = f"""
     select workspace_id from rollup_zone r join workspace w using (workspace_id)
-    where r.timezone <> w.timezone order by workspace_id"""
+    where r.timezone <> w.timezone or r.layout <> {LAYOUT} order by workspace_id"""
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +44,7 @@ def follow(connection: psycopg.Connection, workspace_id: UUID) -> ZoneInfo:
 
 
 def outdated(connection: psycopg.Connection) -> list[UUID]:
-    """List the workspaces whose rollups have another zone than they."""
+    """List the workspaces whose rollups have another zone than they, or another layout than ours."""
     return [workspace_id for (workspace_id,) in connection.execute(_OUTDATED)]
 
 

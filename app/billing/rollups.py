@@ -1,4 +1,4 @@
-"""Rollups: sums of the ledger by workspace-local hour, in several narrow tables.
+"""Rollups: sums of the ledger by workspace-local hour, in several narrow tables, and by day in one wider one.
 
 They are read models: each can be made again from the ledger. Ingest changes them only by the
 difference that its own rows make, in the transaction that writes those rows.
@@ -18,7 +18,7 @@ from psycopg import sql
 
 from app.billing.events import DONE, ESTIMATED, PROVISIONAL, UNSETTLED
 from app.billing.tables import COUNTS, ROLLUPS
-from app.units import local_hour_of
+from app.units import day_of, local_hour_of
 from app.wire.usage import METERS
 
 NO_APPLICATION = UUID(int=0)
@@ -35,6 +35,7 @@ class Place(NamedTuple):
 
     workspace_id: UUID
     hour_start: datetime
+    day_start: datetime
     key_id: UUID
     application_id: UUID
     model_id: UUID
@@ -73,14 +74,14 @@ class Changes:
 
     def write(self, connection: psycopg.Connection) -> None:
         """Add the differences to every rollup, rows in the order of their keys; rows without calls are deleted."""
-        for dimension, table in ROLLUPS.items():
-            keys = [column.name for column in table.primary_key]
+        for dimension in ROLLUPS:
+            keys = _keys(dimension)
             sums = self._by(keys)
             columns = zip(*((*key, *values) for key, values in sorted(sums.items())), strict=True)
             connection.execute(_adding(dimension), [list(column) for column in columns])
             if self._removed:
-                hours = sorted({(key[0], key[1]) for key in sums})
-                workspaces, starts = (list(column) for column in zip(*hours, strict=True))
+                periods = sorted({(key[0], key[1]) for key in sums})
+                workspaces, starts = (list(column) for column in zip(*periods, strict=True))
                 connection.execute(_deleting(dimension), [workspaces, starts])
 
     def _add(self, place: Place, more: Amounts) -> None:
@@ -102,7 +103,7 @@ def place_of(call: Any, occurred_at: datetime, in_zone: ZoneInfo) -> Place:
     """Find where a call counts; an event and a row of the ledger have the same names."""
     return Place(
         call.workspace_id,
-        hour_of(occurred_at, in_zone),
+        *starts_of(occurred_at, in_zone),
         call.key_id,
         call.application_id or NO_APPLICATION,
         call.model_id,
@@ -139,18 +140,19 @@ def amounts(facts: Facts) -> Amounts:
     )
 
 
-def hour_of(instant: datetime, in_zone: ZoneInfo) -> datetime:
-    """Find the start of the local hour around an instant, from memory when the quarter-hour is known.
+def starts_of(instant: datetime, in_zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """Find the starts of the local hour and the local day around an instant, from memory when the quarter-hour is known.
 
     Since 1972 every zone's offset is a whole number of quarter-hours, and so is every change of one:
     within a quarter-hour of UTC the local hour is the same.
     """
-    return _hour_of_quarter(int(instant.timestamp()) // QUARTER_S, in_zone)
+    return _starts_of_quarter(int(instant.timestamp()) // QUARTER_S, in_zone)
 
 
 @lru_cache(maxsize=65_536)
-def _hour_of_quarter(quarter: int, in_zone: ZoneInfo) -> datetime:
-    return local_hour_of(datetime.fromtimestamp(quarter * QUARTER_S, UTC), in_zone)
+def _starts_of_quarter(quarter: int, in_zone: ZoneInfo) -> tuple[datetime, datetime]:
+    instant = datetime.fromtimestamp(quarter * QUARTER_S, UTC)
+    return local_hour_of(instant, in_zone), day_of(instant, in_zone)
 
 
 @lru_cache
@@ -165,7 +167,7 @@ def _adding(dimension: str) -> sql.Composed:
         table=sql.Identifier(table.name),
         columns=_names(column.name for column in table.columns),
         lists=lists,
-        keys=_names(column.name for column in table.primary_key),
+        keys=_names(_keys(dimension)),
         added=added,
     )
 
@@ -173,9 +175,13 @@ def _adding(dimension: str) -> sql.Composed:
 @lru_cache
 def _deleting(dimension: str) -> sql.Composed:
     return sql.SQL(
-        "delete from {} where (workspace_id, hour_start) in (select * from unnest(%s::uuid[], %s::timestamptz[]))"
-        " and requests = 0"
-    ).format(sql.Identifier(ROLLUPS[dimension].name))
+        "delete from {} where ({}) in (select * from unnest(%s::uuid[], %s::timestamptz[])) and requests = 0"
+    ).format(sql.Identifier(ROLLUPS[dimension].name), _names(_keys(dimension)[:2]))
+
+
+def _keys(dimension: str) -> list[str]:
+    """The columns of a rollup's key: the workspace and the start of the hour or day lead."""
+    return [column.name for column in ROLLUPS[dimension].primary_key]
 
 
 def _names(columns: Iterable[str]) -> sql.Composed:

@@ -65,6 +65,12 @@ class UsageEventRow(Base):
         CheckConstraint("usage_source in ('reported', 'estimated', 'none')", name="usage_source"),
         *(CheckConstraint(f"{meter} >= 0", name=meter) for meter in METERS),
         Index("ix_usage_event_key_id", "workspace_id", "key_id", "occurred_at"),
+        Index(
+            "ix_usage_event_failed",
+            "workspace_id",
+            "occurred_at",
+            postgresql_where=text("outcome not in ('done', 'unsettled')"),
+        ),
         {"postgresql_partition_by": "RANGE (occurred_at)"},
     )
 
@@ -110,30 +116,35 @@ class IngestRejectRow(Base):
 
 
 class RollupZoneRow(Base):
-    """By whose hours a workspace's rollups are built; not its own zone's while a rebuild is due."""
+    """By whose hours a workspace's rollups are built; not its own zone's while a rebuild is due.
+
+    `layout` counts the changes of what rollups there are: those of an older one are rebuilt.
+    """
 
     __tablename__ = "rollup_zone"
 
     workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
     timezone: Mapped[str]
+    layout: Mapped[int] = mapped_column(server_default="1")
 
 
 COUNTS = ("requests", "failed", "provisional", "estimated", "unpriced")
 """How many events of the hour; each but `requests` counts those of one kind."""
 
 
-def _rollup(name: str, *dimensions: str) -> Table:
-    """Make one narrow read model: sums of a workspace-local hour by one dimension."""
+def _rollup(name: str, *dimensions: str, period: str = "hour_start", more: tuple[Index, ...] = ()) -> Table:
+    """Make one read model: sums of a workspace-local hour or day by some dimensions."""
     return Table(
         name,
         Base.metadata,
         Column("workspace_id", postgresql.UUID(as_uuid=True), primary_key=True),
-        Column("hour_start", DateTime(timezone=True), primary_key=True),
+        Column(period, DateTime(timezone=True), primary_key=True),
         *(Column(dimension, postgresql.UUID(as_uuid=True), primary_key=True) for dimension in dimensions),
         *(Column(count, Integer, nullable=False, server_default="0") for count in COUNTS),
         *(Column(meter, BigInteger, nullable=False, server_default="0") for meter in METERS),
         Column("list_cost", Numeric(24, 12), nullable=False, server_default="0"),
         Column("billed_cost", Numeric(24, 12), nullable=False, server_default="0"),
+        *more,
     )
 
 
@@ -141,5 +152,13 @@ ROLLUPS = {
     "key_id": _rollup("rollup_hour_key", "key_id"),
     "application_id": _rollup("rollup_hour_app", "application_id"),
     "model_id": _rollup("rollup_hour_model", "model_id", "deployment_id"),
+    "day": _rollup(
+        "rollup_day",
+        "application_id",
+        "key_id",
+        "model_id",
+        period="day_start",
+        more=(Index("ix_rollup_day_key_id", "workspace_id", "key_id", "day_start"),),
+    ),
 }
-"""The read models by their leading dimension."""
+"""The read models by their leading dimension, hour by hour; and that of days, which answers for any of them together."""

@@ -46,10 +46,10 @@ class UsageSummary:
 
 def usage_of_key(workspace_id: UUID, key_id: UUID, *, start: datetime, end: datetime) -> UsageSummary:
     """Sum up a key's calls by the instant of their admission; `tokens` has every common meter."""
-    waiting_since = _waiting_since(workspace_id)
+    complete_until = waiting_since(workspace_id)
     with transaction(workspace_id) as session:
         sums = _sums(session, workspace_id, key_id, start, max(start, end))
-        as_of = waiting_since or _last_ingest(session, workspace_id)
+        as_of = complete_until or _last_ingest(session, workspace_id)
     return UsageSummary(
         start=start,
         end=end,
@@ -75,7 +75,7 @@ def whole_hours(start: datetime, end: datetime, in_zone: ZoneInfo) -> tuple[date
     return (first, last) if first < last else (end, end)
 
 
-def _waiting_since(workspace_id: UUID) -> datetime | None:
+def waiting_since(workspace_id: UUID) -> datetime | None:
     """Tell up to when everything settled is in the ledger: since when the oldest entry waits, else now.
 
     None when Redis cannot say.

@@ -35,6 +35,7 @@ KINDS = (
 OUTCOMES = ("done", "refused", "failed")
 TEXTS = ("actor", "action", "kind", "name", "outcome")
 DAYS = ("from", "to")
+EMPTY: tuple[Any, ...] = (None, "", {})
 
 blueprint = Blueprint("audit", __name__, url_prefix="/w/<uuid:workspace_id>/audit")
 
@@ -81,9 +82,15 @@ def show(workspace_id: UUID, audit_id: UUID) -> Response:
 
 
 def differences(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> Iterator[Difference]:
-    """Lay what was and what is beside each other, field by field; fields of fields are named `limits.parallel`."""
+    """Lay what was and what is beside each other, field by field; fields of fields are named `limits.parallel`.
+
+    Of what was made or removed, fields without a value are left out.
+    """
     was, now = _flat(before or {}), _flat(after or {})
-    for field in {**was, **now}:
+    both = bool(before and after)
+    for field in sorted({**was, **now}):
+        if not both and (was | now)[field] in EMPTY:
+            continue
         old = _lines(was[field]) if field in was else None
         new = _lines(now[field]) if field in now else None
         yield Difference(field=field, before=old, after=new)
@@ -149,7 +156,7 @@ def _lines(value: Any) -> list[str]:
 
 
 def _word(value: Any) -> str:
-    if value is None or value in ("", {}):
+    if value in EMPTY:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"

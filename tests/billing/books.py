@@ -19,7 +19,7 @@ from app.billing.events import UsageEvent, encode, stream_key
 from app.billing.ingest import Batch, ingest
 from app.billing.rollups import NO_APPLICATION
 from app.billing.tables import COUNTS, ROLLUPS
-from app.units import PLATFORM_ID, bucket_of, bucket_tag, local_hour_of, new_id, utc_now, zone
+from app.units import PLATFORM_ID, bucket_of, bucket_tag, day_of, local_hour_of, new_id, utc_now, zone
 from app.wire.usage import METERS
 
 NOON = datetime(2026, 11, 10, 12, 0, tzinfo=UTC)
@@ -131,8 +131,9 @@ class Books:
         }
         found: dict[str, Any] = {table.name: defaultdict(lambda: (0,) * len(SUMS)) for table in ROLLUPS.values()}
         for row in self.rows():
-            hour = local_hour_of(row["occurred_at"], zone(zones[row["workspace_id"]]))
-            place = row | {"hour_start": hour, "application_id": row["application_id"] or NO_APPLICATION}
+            in_zone = zone(zones[row["workspace_id"]])
+            hour, day = local_hour_of(row["occurred_at"], in_zone), day_of(row["occurred_at"], in_zone)
+            place = row | {"hour_start": hour, "day_start": day, "application_id": row["application_id"] or NO_APPLICATION}
             for table in ROLLUPS.values():
                 key = tuple(place[column.name] for column in table.primary_key)
                 sums = found[table.name]

@@ -15,7 +15,7 @@ def test_bc_026_a_thousand_tiny_calls_add_up_exactly(books: Books) -> None:
     books.take()
 
     assert {Decimal("0.00000075")} == {row["billed_cost"] for row in books.rows()}
-    assert [Decimal("0.00075")] * 3 == [_total(books, table) for table in books.rollups()]
+    assert [Decimal("0.00075")] * 4 == [_total(books, table) for table in books.rollups()]
 
 
 def test_bc_027_a_tenth_and_two_tenths_are_three_tenths(books: Books) -> None:

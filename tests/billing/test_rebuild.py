@@ -191,6 +191,20 @@ def test_one_job_rebuilds_every_workspace_that_moved_and_then_nothing(books: Boo
 
 
 @pytest.mark.usefixtures("environment")
+def test_rollups_of_an_older_layout_are_rebuilt(books: Books) -> None:
+    workspace_id = books.workspace("Asia/Kathmandu")
+    take(books, some_calls(workspace_id))
+    books.owner.execute("delete from rollup_day")
+    books.owner.execute("update rollup_zone set layout = 1")
+
+    assert [workspace_id] == rollup_zones.outdated(books.ingest)
+    jobs.rebuild_outdated()
+
+    assert [] == rollup_zones.outdated(books.ingest)
+    assert books.rollups_from_rows() == books.rollups()
+
+
+@pytest.mark.usefixtures("environment")
 def test_a_rebuild_that_fails_changes_nothing_stops_no_other_and_shows(books: Books) -> None:
     bad, good = sorted([books.workspace("UTC"), books.workspace("UTC")])
     take(books, [*some_calls(bad), *some_calls(good)])
@@ -293,7 +307,7 @@ def dump(books: Books, workspace_id: UUID) -> Dump:
 
 def row_versions(books: Books, workspace_id: UUID) -> list[dict[str, Any]]:
     """Where a workspace's rollups lie and which transaction wrote them."""
-    query = "select ctid::text, xmin::text, hour_start from {} where workspace_id = %s order by 1"
+    query = "select ctid::text, xmin::text, requests from {} where workspace_id = %s order by 1"
     return [row for table in books.rollups() for row in books.sql(query.format(table), workspace_id)]
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.billing.rollups import NO_APPLICATION, hour_of
-from app.units import local_hour_of, zone
+from app.billing.rollups import NO_APPLICATION, starts_of
+from app.units import day_of, local_hour_of, start_of_day, zone
 from tests.billing.books import Books, call
 
 FIRST = datetime(2020, 1, 1, tzinfo=UTC)
@@ -39,24 +39,50 @@ def test_a_call_counts_in_its_workspaces_own_hour(books: Books, timezone: str, i
     books.put(call(books.workspace(timezone), at=at(instant)))
     books.take()
 
-    for table in books.rollups():
+    for table in books.rollups().keys() - {"rollup_day"}:
         assert [at(hour)] == [row["hour_start"] for row in books.sql(f"select hour_start from {table}")]
+
+
+DAYS = [
+    # Berlin's day of 25 hours, and the one of 23.
+    ("Europe/Berlin", "2026-10-24T22:00:00Z", "2026-10-24T22:00:00Z"),
+    ("Europe/Berlin", "2026-10-25T22:59:59.999Z", "2026-10-24T22:00:00Z"),
+    ("Europe/Berlin", "2026-10-25T23:00:00Z", "2026-10-25T23:00:00Z"),
+    ("Europe/Berlin", "2026-03-29T21:59:59.999Z", "2026-03-28T23:00:00Z"),
+    ("Asia/Kathmandu", "2026-11-10T18:14:59.999Z", "2026-11-09T18:15:00Z"),
+    ("Asia/Kathmandu", "2026-11-10T18:15:00Z", "2026-11-10T18:15:00Z"),
+    # Beirut's clock goes from the end of a day to one in the morning: the day begins with the change.
+    ("Asia/Beirut", "2026-03-28T22:00:00Z", "2026-03-28T22:00:00Z"),
+    ("Asia/Beirut", "2026-03-28T21:59:59.999Z", "2026-03-27T22:00:00Z"),
+]
+
+
+@pytest.mark.parametrize(("timezone", "instant", "day"), DAYS)
+def test_a_call_counts_in_its_workspaces_own_day(books: Books, timezone: str, instant: str, day: str) -> None:
+    books.put(call(books.workspace(timezone), at=at(instant)))
+    books.take()
+
+    assert [at(day)] == [row["day_start"] for row in books.sql("select day_start from rollup_day")]
 
 
 @given(
     name=st.sampled_from(sorted(available_timezones())),
     instant=st.integers(0, 16 * 366 * 86_400_000).map(lambda ms: FIRST + timedelta(milliseconds=ms)),
 )
-def test_the_remembered_hour_is_the_hour(name: str, instant: datetime) -> None:
-    assert local_hour_of(instant, zone(name)) == hour_of(instant, zone(name))
+def test_the_remembered_starts_are_those_of_hour_and_day(name: str, instant: datetime) -> None:
+    assert (local_hour_of(instant, zone(name)), day_of(instant, zone(name))) == starts_of(instant, zone(name))
 
 
-def test_the_remembered_hour_is_the_hour_around_every_change_of_every_zone() -> None:
+def test_the_remembered_starts_are_right_around_every_change_of_every_zone() -> None:
     for name in sorted(available_timezones()):
         for change in _changes(name):
             for moment in range(-61, 62, 1):
                 instant = change + timedelta(minutes=moment, milliseconds=1)
-                assert local_hour_of(instant, zone(name)) == hour_of(instant, zone(name)), (name, instant)
+                in_zone = zone(name)
+                expected = local_hour_of(instant, in_zone), day_of(instant, in_zone)
+                assert expected == starts_of(instant, in_zone), (name, instant)
+                tomorrow = instant.astimezone(in_zone).date() + timedelta(days=1)
+                assert expected[1] <= instant < start_of_day(tomorrow, in_zone), (name, instant)
 
 
 def test_a_call_without_application_counts_in_every_table(books: Books) -> None:

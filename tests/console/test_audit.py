@@ -213,7 +213,12 @@ def test_a_place_that_is_none_shows_a_list_all_the_same(acme, admin, after):
 
 
 @pytest.mark.parametrize(
-    "audit_id", [new_id(), "ffffffff-ffff-ffff-ffff-ffffffffffff", "00000000-0000-0000-0000-000000000000"]
+    "audit_id",
+    [
+        "01a2110f-ecbe-75cd-ae23-1410bcda722a",
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        "00000000-0000-0000-0000-000000000000",
+    ],
 )
 def test_an_entry_that_is_not_there_is_404(acme, admin, audit_id):
     assert 404 == admin.get(f"{root(acme)}/{audit_id}").status_code

@@ -269,14 +269,19 @@ def test_bc_137_the_catalogue_and_its_prices_leave_rows_too(app: Flask, trail_bo
     assert SECRET[::-1] not in repr(rows)
 
 
-def test_two_changes_at_once_each_know_what_was_before(app: Flask, trail_books: Trail) -> None:
+@pytest.mark.parametrize("kind", ["application", "key"])
+def test_changes_at_once_each_know_what_was_before(app: Flask, trail_books: Trail, kind: str) -> None:
     workspace_id = workspaces.create(unique("acme"))
-    application_id = applications.create(workspace_id, "app", cost_centre="0")
+    application_id = applications.create(workspace_id, "0")
+    key_id = keys.create(workspace_id, application_id, "0", models=[]).key_id
 
     def change(number: int) -> None:
         with app.app_context():
-            for step in range(10):
-                applications.update(workspace_id, application_id, cost_centre=f"{number}.{step}")
+            for name in (f"{number}.{step}" for step in range(10)):
+                if kind == "key":
+                    keys.update(workspace_id, key_id, name=name)
+                else:
+                    applications.edit(workspace_id, application_id, name=name, cost_centre=None, tags={})
 
     threads = [threading.Thread(target=change, args=[number]) for number in range(3)]
     for thread in threads:
@@ -284,10 +289,9 @@ def test_two_changes_at_once_each_know_what_was_before(app: Flask, trail_books: 
     for thread in threads:
         thread.join(30)
 
-    updates = [row for row in trail_books.outbox() if row["action"] == "application.update"]
-    chain = [row["before"]["cost_centre"] for row in updates] + [updates[-1]["after"]["cost_centre"]]
+    updates = [row for row in trail_books.outbox() if row["action"] == f"{kind}.update"]
     assert 30 == len(updates)
-    assert ["0", *(row["after"]["cost_centre"] for row in updates)] == chain
+    assert ["0", *(row["after"]["name"] for row in updates[:-1])] == [row["before"]["name"] for row in updates]
 
 
 def test_an_id_that_is_none_of_ours_is_text(app: Flask, trail_books: Trail) -> None:
