@@ -98,15 +98,20 @@ def queue(name: str = LEDGER_QUEUE) -> Queue:
 
 
 @contextmanager
-def transaction(workspace_id: UUID, *, snapshot: bool = False) -> Iterator[Session]:
-    """Work on one workspace's rows; commit when the outermost block ends, roll back when it raises.
+def snapshot(workspace_id: UUID) -> Iterator[Session]:
+    """Read one workspace's rows in a transaction whose statements all see one state of the database."""
+    session = cast(Session, db.session())
+    if "workspace_id" not in session.info:
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+    with transaction(workspace_id):
+        yield session
 
-    As the outermost one with `snapshot`, all its statements see one state of the database.
-    """
+
+@contextmanager
+def transaction(workspace_id: UUID) -> Iterator[Session]:
+    """Work on one workspace's rows; commit when the outermost block ends, roll back when it raises."""
     session = cast(Session, db.session())
     outer: UUID | None = session.info.get("workspace_id")
-    if snapshot and outer is None:
-        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     _enter(session, workspace_id)
     try:
         yield session
@@ -133,9 +138,16 @@ def after_commit(name: str, callback: Callable[[], None]) -> None:
     db.session().info.setdefault("after_commit", {})[name] = callback
 
 
+# What pages and services ask is answered before helper processes or compiled code would have begun to pay.
+_ENTER = text(
+    "select set_config('app.workspace_id', :id, true), set_config('jit', 'off', true),"
+    " set_config('max_parallel_workers_per_gather', '0', true)"
+)
+
+
 def _enter(session: Session, workspace_id: UUID) -> None:
     session.info["workspace_id"] = workspace_id
-    session.execute(text("select set_config('app.workspace_id', :id, true)"), {"id": str(workspace_id)})
+    session.execute(_ENTER, {"id": str(workspace_id)})
 
 
 def sqlalchemy_url(url: str) -> str:

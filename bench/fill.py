@@ -173,15 +173,16 @@ def _keys(
 def _calls(
     workspace_id: UUID, keys: list[Key], count: int, now: datetime, dice: random.Random
 ) -> Iterator[tuple[str, str]]:
-    """Give the lines of both tables for each call, as COPY's text format has them."""
+    """Give the lines of both tables for each call, as COPY's text format has them, in the order of the calls."""
     weights = list(accumulate(1 / (number + 1) for number in range(len(keys))))
     first_day = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=DAYS)
     hours = list(accumulate(HOURS))
-    for key in dice.choices(keys, cum_weights=weights, k=count):
-        day, hour = dice.randrange(DAYS + 1), dice.choices(range(24), cum_weights=hours)[0]
-        at = first_day + timedelta(days=day, hours=hour, milliseconds=dice.randrange(3_600_000))
-        if at >= now:
-            at -= timedelta(days=7)
+    moments = []
+    for hour in dice.choices(range(24), cum_weights=hours, k=count):
+        at = first_day + timedelta(days=dice.randrange(DAYS + 1), hours=hour, milliseconds=dice.randrange(3_600_000))
+        moments.append(at if at < now else at - timedelta(days=7))
+    callers = dice.choices(keys, cum_weights=weights, k=count)
+    for at, key in zip(sorted(moments), callers, strict=True):
         yield _call(workspace_id, key, at, dice)
 
 

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Mapping
+from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -34,7 +36,10 @@ class Person:
 
 
 class Browser:
-    """A person's browser without the browser: a test client that carries the cookie, and the token in its forms."""
+    """A person's browser without the browser: a test client that carries the cookie, and the token in its forms.
+
+    Each request has an app context of its own, as in a server, and shares nothing with the test's.
+    """
 
     def __init__(self, client: FlaskClient, person: Person | None = None) -> None:
         self.client, self.person = client, person
@@ -42,12 +47,15 @@ class Browser:
             client.set_cookie(guard.SESSION_COOKIE, person.cookie)
 
     def get(self, path: str, **options: Any) -> Any:
-        return self.client.get(path, **options)
+        return self._open(path, method="GET", **options)
 
     def post(self, path: str, form: Mapping[str, object] | None = None, **options: Any) -> Any:
         """Send a form with its token."""
         token = self.person.form_token if self.person else self._visitors_token()
-        return self.client.post(path, data={"csrf_token": token} | dict(form or {}), **options)
+        return self._open(path, method="POST", data={"csrf_token": token} | dict(form or {}), **options)
+
+    def _open(self, path: str, **options: Any) -> Any:
+        return Context().run(partial(self.client.open, path, **options))
 
     def _visitors_token(self) -> str:
         """The token in the forms of somebody who is not signed in."""

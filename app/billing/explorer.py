@@ -6,25 +6,22 @@ Everything in one answer is read from one state of the database.
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from decimal import Decimal
-from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import CTE, Select, func, or_, select, tuple_, union_all
+from sqlalchemy import union_all
 from sqlalchemy.orm import Session
 
-from app.billing import figures, labels
-from app.billing.figures import DAY, DIMENSIONS, HOUR, MONTH, Figures, Only, Scope
+from app.billing import figures, labels, ranking
+from app.billing.figures import DAY, DIMENSIONS, EVERYTHING, HOUR, MONTH, Figures, Only, Scope
 from app.billing.labels import Label, Labels
-from app.extensions import transaction
+from app.billing.ranking import Place, Ranked
+from app.extensions import snapshot, transaction
 from app.units import local_hour_of, start_of_day
 
 PERIODS = (DAY, MONTH)
 GROUPS = (*DIMENSIONS, *PERIODS)
 SIZE = 50
-TOP = 6
-"""How many lines the chart tells apart; the others are one."""
 HOURLY_DAYS, DAILY_DAYS = 2, 92
 MOST_DAYS = 400
 QUARTER = timedelta(minutes=15)
@@ -37,22 +34,13 @@ class Question:
     group: str
     first: date
     last: date
-    only: Only = Only()
-    after: "Place | None" = None
+    only: Only = EVERYTHING
+    after: Place | None = None
 
     @property
     def days(self) -> int:
         """How many days."""
         return (self.last - self.first).days + 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where the next page begins: after the line with this cost, so many calls and this id."""
-
-    billed: Decimal
-    requests: int
-    id: UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,19 +70,6 @@ class Answer:
     labels: Labels
 
 
-@dataclass(frozen=True, slots=True)
-class _Ranked:
-    """The dearest of all things and those of the page, as ids with their figures."""
-
-    best: list[tuple[UUID, Figures]]
-    page: list[tuple[UUID, Figures]]
-    count: int
-    after: Place | None
-
-
-_NONE = _Ranked([], [], 0, None)
-
-
 def zone_of(workspace_id: UUID) -> ZoneInfo:
     """Find the zone in which the days of a question are meant."""
     with transaction(workspace_id) as session:
@@ -103,12 +78,13 @@ def zone_of(workspace_id: UUID) -> ZoneInfo:
 
 def ask(workspace_id: UUID, question: Question, *, size: int | None = SIZE) -> Answer:
     """Answer a question; `size` None gives all lines at once."""
-    with transaction(workspace_id, snapshot=True) as session:
+    with snapshot(workspace_id) as session:
         zone, _ = figures.zone_of(session, workspace_id)
         bucket = bucket_of(question)
         starts = starts_of(question, bucket, zone)
         scope = scope_of(workspace_id, question, zone)
-        ranked = _ranked(session, scope, question, size) if question.group in DIMENSIONS else _NONE
+        thing = question.group in DIMENSIONS
+        ranked = ranking.page(session, scope, question.group, question.after, size) if thing else ranking.NONE
         sums = _sums(session, replace(scope, hourly=bucket == HOUR), starts, question.group, ranked)
         named = labels.of(session, workspace_id, _ids(question, ranked), before=scope.end)
     every = [sums[None, number] for number in range(len(starts))]
@@ -118,13 +94,13 @@ def ask(workspace_id: UUID, question: Question, *, size: int | None = SIZE) -> A
             for start, one in zip(starts, every, strict=True)
         ]
     else:
-        lines = [_line(question.group, found, named) for found in ranked.page]
+        lines = [line(question.group, found, named) for found in ranked.page]
     return Answer(
         question=question,
         zone=zone,
         scope=scope,
         lines=lines,
-        count=ranked.count or len(lines),
+        count=ranked.groups or len(lines),
         after=ranked.after,
         total=figures.total(every),
         bucket=bucket,
@@ -150,7 +126,10 @@ def bucket_of(question: Question) -> str:
 
 
 def starts_of(question: Question, bucket: str, zone: ZoneInfo) -> list[datetime]:
-    """List the starts of the hours, days or months of a question; an hour that is lived twice is there twice."""
+    """List the starts of the hours, days or months of a question; an hour that is lived twice is there twice.
+
+    Where a zone moves by half an hour, what has no start of its own counts in the hour before.
+    """
     days = [question.first + timedelta(days=number) for number in range(question.days)]
     if bucket == MONTH:
         days = [day for day in days if day.day == 1 or day == question.first]
@@ -158,66 +137,14 @@ def starts_of(question: Question, bucket: str, zone: ZoneInfo) -> list[datetime]
     if bucket == HOUR:
         end = start_of_day(question.last + timedelta(days=1), zone)
         quarters = [starts[0] + number * QUARTER for number in range((end - starts[0]) // QUARTER)]
-        starts = [local_hour_of(quarter, zone) for quarter in quarters]
+        starts = [quarter for quarter in quarters if local_hour_of(quarter, zone) == quarter]
     return sorted(set(starts))
-
-
-def _ranked(session: Session, scope: Scope, question: Question, size: int | None) -> _Ranked:
-    """Rank the things by cost, then by calls: the best of all, and the page that begins after a place."""
-    placed = _placed(scope, question.group)
-    order = tuple_(placed.c.billed_cost, placed.c.requests, placed.c.id)
-    rows = select(placed)
-    if question.after:
-        after = question.after
-        rows = rows.where(or_(placed.c.place <= TOP, order < tuple_(after.billed, after.requests, after.id)))
-    if size:
-        rows = rows.order_by(placed.c.place).limit(TOP + size + 1)
-    found = [(row, figures.of_row(row)) for row in session.execute(_with_sums(scope, question.group, rows.cte("kept")))]
-    best = [(row.id, one) for row, one in found if row.place <= TOP]
-    page = [(row.id, one) for row, one in found if _comes_after(question.after, row.id, one)]
-    kept = page[:size] if size else page
-    last = kept[-1] if kept and len(page) > len(kept) else None
-    after = Place(billed=last[1].billed, requests=last[1].requests, id=last[0]) if last else None
-    return _Ranked(best, kept, found[0][0].count if found else 0, after)
-
-
-def _placed(scope: Scope, group: str) -> CTE:
-    """Give each thing its place, by two of its sums only: there may be thousands of things."""
-    found = figures.source_for(scope, group)
-    who = found.by(group)
-    cost, calls = func.sum(found.table.c.billed_cost), func.sum(found.table.c.requests)
-    place = func.row_number().over(order_by=(cost.desc(), calls.desc(), who.desc()))
-    columns = (who.label("id"), cost.label("billed_cost"), calls.label("requests"))
-    return (
-        select(*columns, place.label("place"), func.count().over().label("count"))
-        .where(*found.within(scope))
-        .group_by(who)
-        .cte("placed")
-    )
-
-
-def _with_sums(scope: Scope, group: str, kept: CTE) -> Select[Any]:
-    """Ask for all sums of the things that are kept."""
-    found = figures.source_for(scope, group)
-    columns = (kept.c.id, kept.c.place, kept.c.count)
-    joined = kept.join(found.table, found.by(group) == kept.c.id)
-    return (
-        select(*columns, *found.sums())
-        .select_from(joined)
-        .where(*found.within(scope))
-        .group_by(*columns)
-        .order_by(kept.c.place)
-    )
-
-
-def _comes_after(after: Place | None, id: UUID, found: Figures) -> bool:  # noqa: A002 - reads as the row does
-    return after is None or (found.billed, found.requests, id) < (after.billed, after.requests, after.id)
 
 
 Sums = dict[tuple[UUID | None, int], Figures]
 
 
-def _sums(session: Session, scope: Scope, starts: list[datetime], group: str, ranked: _Ranked) -> Sums:
+def _sums(session: Session, scope: Scope, starts: list[datetime], group: str, ranked: Ranked) -> Sums:
     """Read the chart's figures: by thing, None being all together, and by the number of the bucket."""
     asked = [figures.per_bucket(scope, starts)]
     if ranked.best:
@@ -230,20 +157,20 @@ def _sums(session: Session, scope: Scope, starts: list[datetime], group: str, ra
 
 
 def _series(
-    group: str, ranked: _Ranked, sums: Sums, every: list[Figures], named: Labels
+    group: str, ranked: Ranked, sums: Sums, every: list[Figures], named: Labels
 ) -> list[tuple[Line, list[Figures]]]:
     """Part the chart's bars: the dearest things, and all others together."""
     if not ranked.best:
         return [(Line(label=Label(name="all calls"), figures=figures.total(every)), every)]
-    found = [(_line(group, one, named), [sums[one[0], number] for number in range(len(every))]) for one in ranked.best]
-    if ranked.count > len(found):
+    found = [(line(group, one, named), [sums[one[0], number] for number in range(len(every))]) for one in ranked.best]
+    if ranked.groups > len(found):
         rest = [figures.less(whole, [parts[number] for _, parts in found]) for number, whole in enumerate(every)]
-        label = Label(name=f"{ranked.count - len(found):,} others")
+        label = Label(name=f"{ranked.groups - len(found):,} others")
         found.append((Line(label=label, figures=figures.total(rest)), rest))
     return found
 
 
-def _ids(question: Question, ranked: _Ranked) -> dict[str, set[UUID]]:
+def _ids(question: Question, ranked: Ranked) -> dict[str, set[UUID]]:
     """Gather what has to be named: what the filter is about, and the lines."""
     asked = {name: {one} for name, one in question.only.given.items()}
     if question.group in DIMENSIONS:
@@ -251,7 +178,8 @@ def _ids(question: Question, ranked: _Ranked) -> dict[str, set[UUID]]:
     return asked
 
 
-def _line(group: str, found: tuple[UUID, Figures], named: Labels) -> Line:
+def line(group: str, found: tuple[UUID, Figures], named: Labels) -> Line:
+    """Make the line of a thing, with its name."""
     return Line(id=found[0], label=named[group].get(found[0], labels.UNKNOWN), figures=found[1])
 
 

@@ -43,8 +43,8 @@ class Figures:
 
     @property
     def cost(self) -> Decimal | None:
-        """US dollars; None when no call has a price, which is not 0."""
-        return None if self.requests and self.unpriced == self.requests else self.billed
+        """US dollars; None when all that could cost anything is unpriced, which is not 0."""
+        return None if self.unpriced and not self.billed else self.billed
 
     @property
     def all_tokens(self) -> int:
@@ -72,6 +72,9 @@ class Only:
         return {name: one for name, one in ids.items() if one is not None}
 
 
+EVERYTHING = Only()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
     """Whose calls, since when and until when. Both ends are starts of local hours, of days unless `hourly`."""
@@ -79,7 +82,7 @@ class Scope:
     workspace_id: UUID
     start: datetime
     end: datetime
-    only: Only = Only()
+    only: Only = EVERYTHING
     hourly: bool = False
 
 

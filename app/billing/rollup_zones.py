@@ -18,14 +18,14 @@ LAYOUT = 2
 
 _KNOWN = "select workspace_id, timezone from rollup_zone where workspace_id = any(%s)"
 # A workspace that is gone has UTC.
-_SET = f"""
+_SET = """
     insert into rollup_zone (workspace_id, timezone, layout)
-    select id, coalesce(timezone, 'UTC'), {LAYOUT} from unnest(%s::uuid[]) as id left join workspace on workspace_id = id
+    select id, coalesce(timezone, 'UTC'), %s from unnest(%s::uuid[]) as id left join workspace on workspace_id = id
     on conflict (workspace_id) do update set timezone = excluded.timezone, layout = excluded.layout
     returning workspace_id, timezone"""
-_OUTDATED = f"""
+_OUTDATED = """
     select workspace_id from rollup_zone r join workspace w using (workspace_id)
-    where r.timezone <> w.timezone or r.layout <> {LAYOUT} order by workspace_id"""
+    where r.timezone <> w.timezone or r.layout <> %s order by workspace_id"""
 
 log = logging.getLogger(__name__)
 
@@ -33,19 +33,19 @@ log = logging.getLogger(__name__)
 def of(connection: psycopg.Connection, workspaces: Iterable[UUID]) -> dict[UUID, ZoneInfo]:
     """Find the zone of each workspace's rollups. Under their bucket's lock: a new workspace's is set to its own."""
     asked = list(workspaces)
-    zones = _read(connection, _KNOWN, asked)
+    zones = _read(connection, _KNOWN, [asked])
     new = [workspace_id for workspace_id in asked if workspace_id not in zones]
-    return zones | _read(connection, _SET, new) if new else zones
+    return zones | _read(connection, _SET, [LAYOUT, new]) if new else zones
 
 
 def follow(connection: psycopg.Connection, workspace_id: UUID) -> ZoneInfo:
     """Set the zone of a workspace's rollups to its own, for a rebuild in the same transaction."""
-    return _read(connection, _SET, [workspace_id])[workspace_id]
+    return _read(connection, _SET, [LAYOUT, [workspace_id]])[workspace_id]
 
 
 def outdated(connection: psycopg.Connection) -> list[UUID]:
     """List the workspaces whose rollups have another zone than they, or another layout than ours."""
-    return [workspace_id for (workspace_id,) in connection.execute(_OUTDATED)]
+    return [workspace_id for (workspace_id,) in connection.execute(_OUTDATED, [LAYOUT])]
 
 
 def load(name: str) -> ZoneInfo:
@@ -57,6 +57,6 @@ def load(name: str) -> ZoneInfo:
         return zone("UTC")
 
 
-def _read(connection: psycopg.Connection, statement: str, workspaces: list[UUID]) -> dict[UUID, ZoneInfo]:
-    rows = connection.execute(statement.encode(), [workspaces])
+def _read(connection: psycopg.Connection, statement: str, values: list[object]) -> dict[UUID, ZoneInfo]:
+    rows = connection.execute(statement.encode(), values)
     return {workspace_id: load(name) for workspace_id, name in rows}

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app
+from markupsafe import escape
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, InternalServerError, default_exceptions
@@ -88,9 +89,20 @@ def _own_words(error: HTTPException) -> str | None:
 def _page(status: int, text: str | None) -> Response:
     title = TITLES.get(status, "This did not work")
     text = text or TEXTS.get(status, "Go back and try again.")
-    response = render.page(TEMPLATE, block="content", status=status, problem_title=title, text=text, problem_status=status)
+    response = _drawn(status, title, text)
     if render.wants_block():
         render.raise_toast(response, f"{title}. {text}", "error")
     if status == 503:
         response.headers["Retry-After"] = RETRY_AFTER_S
     return response
+
+
+def _drawn(status: int, title: str, text: str) -> Response:
+    """Draw the page; where that fails too, the bare words, so that the first failure is the one that is told."""
+    values: dict[str, Any] = {"problem_title": title, "text": text, "problem_status": status}
+    try:
+        return render.page(TEMPLATE, block="content", status=status, **values)
+    except Exception:
+        current_app.logger.exception("the page of an error failed", extra={"request_id": render.request_id()})
+        words = f"<!doctype html><title>{escape(title)}</title><h1>{escape(title)}</h1><p>{escape(text)}</p>"
+        return Response(f"{words}<p>Request {render.request_id()}</p>", status)

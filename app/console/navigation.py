@@ -1,13 +1,18 @@
-"""What stands in the sidebar: the pages of the workspace at hand that the person's role may open."""
+"""What stands in the sidebar: the way to other workspaces, and the pages of this one that the person's role may open."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-from uuid import UUID
 
-from flask import Flask, request
+from flask import Blueprint, Flask, Response, request
 
+from app.console import render
+from app.console.guard import Here, here, requires
 from app.units import PLATFORM_ID
+from app.workspace import members
+
+MOST_SHOWN = 12
+"""How many workspaces the switcher lists; the page of workspaces has them all."""
+
+blueprint = Blueprint("navigation", __name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,20 +73,24 @@ def init_app(app: Flask) -> None:
     app.jinja_env.globals["navigation"] = navigation
 
 
-def navigation(here: Any) -> list[tuple[str, list[Link]]]:
+@blueprint.get("/workspaces/switch")
+@requires("console.enter")
+def switch() -> Response:
+    """List the workspaces that the person may go to from here."""
+    places = [one for one in members.places_of(here().person.user_id) if not one.workspace.archived_at]
+    return render.page("console/switch.html", block="places", places=places[:MOST_SHOWN], more=len(places) > MOST_SHOWN)
+
+
+def navigation(now: Here) -> list[tuple[str, list[Link]]]:
     """List the groups that hold anything for this person, each with its links."""
-    groups = [(name, _links(entries, here)) for name, entries in OF_A_WORKSPACE] if here.workspace else []
-    groups.append(("Gateway", [_link(entry, entry.path) for entry in OF_THE_PLATFORM if here.may(entry.permission)]))
+    groups = [(name, _links(entries, now)) for name, entries in OF_A_WORKSPACE] if now.workspace else []
+    groups.append(("Gateway", [_link(entry, entry.path) for entry in OF_THE_PLATFORM if now.may(entry.permission)]))
     return [(name, links) for name, links in groups if links]
 
 
-def _links(entries: tuple[Entry, ...], here: Any) -> list[Link]:
-    address: Callable[[str], str] = _address(here.workspace.workspace_id)
-    return [_link(entry, address(entry.path)) for entry in entries if here.may(entry.permission)]
-
-
-def _address(workspace_id: UUID) -> Callable[[str], str]:
-    return lambda path: f"/w/{workspace_id}/{path}"
+def _links(entries: tuple[Entry, ...], now: Here) -> list[Link]:
+    address = f"/w/{now.workspace.workspace_id}/" if now.workspace else "/"
+    return [_link(entry, address + entry.path) for entry in entries if now.may(entry.permission)]
 
 
 def _link(entry: Entry, href: str) -> Link:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 from flask import Blueprint, Response, abort, request
 from werkzeug.exceptions import ServiceUnavailable
@@ -20,7 +21,14 @@ SAMPLES = (
     ("billing-service", "active", "success", 1_284_331, Decimal("182.4417"), timedelta(minutes=4)),
     ("search/reranker", "busy", "warning", 48_120, Decimal("9.06"), timedelta(hours=3)),
     ("خدمة الترجمة", "expired", "error", 912, Decimal("0.0042"), timedelta(days=12)),
-    ("A name that is so long that a table would like to break it in two 🚀 ünïcode " * 2, "archived", "neutral", 0, None, None),
+    (
+        "A name that is so long that a table would like to break it in two 🚀 ünïcode " * 2,
+        "archived",
+        "neutral",
+        0,
+        None,
+        None,
+    ),
 )
 
 blueprint = Blueprint("style", __name__)
@@ -31,9 +39,7 @@ blueprint = Blueprint("style", __name__)
 def show() -> Response:
     """Show every piece."""
     _development_only()
-    now = utc_now()
-    rows = [(*sample[:5], now - sample[5] if sample[5] else None) for sample in SAMPLES]
-    return render.page(TEMPLATE, block="content", rows=rows, now=now, here=_somebody())
+    return render.page(TEMPLATE, block="content", **_pieces())
 
 
 @blueprint.get("/style/slow")
@@ -52,7 +58,8 @@ def act(what: str) -> Response:
     if what == "well":
         return render.done(TEMPLATE, block="filled", to="/style", toast="The key is revoked.")
     if what == "problem":
-        return render.problem(TEMPLATE, block="sample_form", typed=request.form.get("budget", ""), problem="must be a number")
+        typed: dict[str, Any] = {"typed": request.form.get("budget", ""), "problem": "must be a number"}
+        return render.problem(TEMPLATE, block="sample_form", **typed, **_pieces())
     raise ServiceUnavailable
 
 
@@ -67,11 +74,21 @@ def choose_theme() -> Response:
     return response
 
 
+def _pieces() -> dict[str, Any]:
+    now = utc_now()
+    rows = [(*sample[:5], now - sample[5] if sample[5] else None) for sample in SAMPLES]
+    return {"rows": rows, "now": now, "here": _somebody()}
+
+
 def _somebody() -> Here:
     """Make up a person who may see everything, so that the frame is shown full."""
     person = Person(user_id=PLATFORM_ID, email="ada@example.test", name="Ada Lovelace", platform_role="admin")
-    workspace = Workspace(workspace_id=PLATFORM_ID, name="Acme Research", timezone="Europe/Vienna", managed_by="console")
-    return Here(person=person, workspace=workspace, role="owner", roles=frozenset({"owner", "person", "platform_admin"}))
+    workspace = Workspace(
+        workspace_id=PLATFORM_ID, name="Acme Research", timezone="Europe/Vienna", managed_by="console"
+    )
+    return Here(
+        person=person, workspace=workspace, role="owner", roles=frozenset({"owner", "person", "platform_admin"})
+    )
 
 
 def _development_only() -> None:

@@ -7,8 +7,9 @@ from flask import Flask
 
 from app.units import zone
 
-NOTHING = "–"
-SIZES = ((1_000_000_000, "B"), (1_000_000, "M"), (10_000, "k"))
+NOTHING = "\u2013"
+SIZES = ((999_500_000, 1_000_000_000, "B"), (999_500, 1_000_000, "M"), (10_000, 1_000, "k"))
+"""From which number on, by what it is divided, and the letter for that."""
 
 
 def init_app(app: Flask) -> None:
@@ -48,13 +49,13 @@ def money(amount: Decimal | None) -> str:
     """Write US dollars: to the cent from 1 dollar on, below that as many digits as tell the amount apart from 0."""
     if amount is None:
         return NOTHING
-    sign, size = ("−" if amount < 0 else ""), abs(amount)
+    sign, size = ("\u2212" if amount < 0 else ""), abs(amount)
     if size == 0 or size >= 1:
         return f"{sign}${size:,.2f}"
     if size < Decimal("0.000001"):
         return f"{sign}<$0.000001"
-    digits = max(2, 1 - size.adjusted())
-    return f"{sign}${size:.{min(digits, 6)}f}"
+    whole, _, fraction = f"{size:.{min(6, 2 - size.adjusted())}f}".partition(".")
+    return f"{sign}${whole}.{fraction.rstrip('0').ljust(2, '0')}"
 
 
 def exact(amount: Decimal | None) -> str:
@@ -71,8 +72,11 @@ def compact(count: int | None) -> str:
     """Write a large number short: 12.3k, 4.56M."""
     if count is None:
         return NOTHING
-    for size, suffix in SIZES:
-        if abs(count) >= size:
-            scale = 1_000 if suffix == "k" else size
-            return f"{count / scale:.3g}{suffix}" if abs(count) < scale * 1000 else f"{count / scale:,.0f}{suffix}"
+    for least, size, letter in SIZES:
+        if abs(count) >= least:
+            return _three_digits(count / size) + letter
     return f"{count:,}"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"

@@ -1,11 +1,14 @@
-"""The pages by name: where they are, and a heading by which one knows them."""
+"""The pages by name: where they are, and how the heading begins by which one knows them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Place:
-    """A page below the workspace's address, or at `path` when that begins with a slash."""
+    """A page below the workspace's address, or at `path` when that begins with a slash.
+
+    `{key_id}` and the like stand for what the stage has.
+    """
 
     path: str
     heading: str
@@ -14,19 +17,47 @@ class Place:
 
 PLACES = {
     "sign-in": Place("/sign-in", "Sign in", who="nobody"),
+    "invitation": Place("/join/{workspace_id}/{token}", "Join", who="nobody"),
     "workspaces": Place("/workspaces", "Workspaces", who="platform admin"),
+    "new workspace": Place("/workspaces/new", "New workspace", who="platform admin"),
+    "archive workspace": Place("archive", "Archive workspace"),
+    "switch": Place("/workspaces/switch", "Switch workspace"),
     "overview": Place("", "Overview"),
+    "first steps": Place("/w/{empty_id}/", "Overview", who="platform admin"),
     "usage": Place("usage", "Usage"),
+    "usage by key and hour": Place("usage?by=key&from=2026-11-01", "Usage"),
+    "no usage": Place("/w/{empty_id}/usage", "Usage", who="platform admin"),
     "audit": Place("audit", "Audit"),
+    "audit entry": Place("audit/{audit_id}", ""),
     "applications": Place("applications", "Applications"),
+    "no applications": Place("/w/{empty_id}/applications", "Applications", who="platform admin"),
     "new application": Place("applications/new", "New application"),
+    "application": Place("applications/{application_id}", "application"),
+    "archive application": Place("applications/{application_id}/archive", "Archive application"),
     "keys": Place("keys", "API keys"),
+    "no keys": Place("/w/{empty_id}/keys", "API keys", who="platform admin"),
     "new key": Place("keys/new", "New key"),
+    "key": Place("keys/{key_id}", "key"),
+    "rotate key": Place("keys/{key_id}/rotate", "Rotate key"),
+    "revoke key": Place("keys/{key_id}/revoke", "Revoke key"),
     "members": Place("members", "Members"),
+    "invite": Place("members/invite", "Invite somebody"),
     "models": Place("models", "Models"),
+    "no models": Place("/w/{empty_id}/models", "Models", who="platform admin"),
     "new model": Place("models/new", "New model"),
+    "model": Place("models/{model_id}", "m"),
+    "remove model": Place("models/{model_id}/delete", "Remove m"),
     "providers": Place("providers", "Providers"),
+    "no providers": Place("/w/{empty_id}/providers", "Providers", who="platform admin"),
     "new provider": Place("providers/new", "New provider"),
+    "provider": Place("providers/{provider_id}", "provider"),
+    "remove provider": Place("providers/{provider_id}/delete", "Remove provider"),
     "settings": Place("settings", "Settings"),
     "platform": Place("/platform", "Platform", who="platform admin"),
 }
+LISTS = tuple(
+    name
+    for name in PLACES
+    if name in {"overview", "usage", "audit", "applications", "keys", "members", "models", "providers", "settings"}
+)
+"""The pages that the sidebar leads to."""

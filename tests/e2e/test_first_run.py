@@ -35,7 +35,7 @@ def test_from_the_first_password_to_the_bill(installation: Installation, open_ta
     sign_in(tab, *first_admin(installation))
     make_workspace(tab, "Acme")
     make_application(tab, "Chatbot")
-    secret = make_key(tab, "Production")
+    secret = make_key(tab, "Chatbot", "Production")
     assert "Hello from the journey" == call(installation, secret, "Hello from the journey")
     answered_at = time.monotonic()
     took_s = usage_shows(tab, "Chatbot", answered_at)
@@ -73,10 +73,11 @@ def make_application(tab: Visitor, name: str) -> None:
     tab.press("Make application")
 
 
-def make_key(tab: Visitor, name: str) -> str:
+def make_key(tab: Visitor, application: str, name: str) -> str:
     """Make a key and read its secret, which is shown this once."""
     tab.follow("API keys")
     tab.follow("New key")
+    tab.choose("Application", application)
     tab.fill("Name", name)
     tab.press("Make key")
     secret = tab.page.locator("code", has_text=re.compile(r"^gw_")).first.inner_text()

@@ -1,7 +1,7 @@
 """A person at a real browser: what they do on the pages, and all that the browser complained about meanwhile."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +12,20 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, R
 
 AXE = (Path(__file__).parent / "vendor/axe.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-STATUS = re.compile(r"the server responded with a status of (\d{3})")
+STATUS = re.compile(r"the server responded with a status of (\d{3})|Response Status Error Code (\d{3})")
+"""How the browser and htmx put an answer that was no success."""
+LIMIT_MS, STEP_MS = 5_000, 10
 SETTLED = """() => document.readyState == 'complete'
     && !document.querySelector('.htmx-request, .htmx-swapping, .htmx-settling')"""
+AT_REST = """() => new Promise(done => {
+    let still = 0
+    const look = () => {
+        still = document.getAnimations().length ? 0 : still + 1
+        still > 5 ? done() : requestAnimationFrame(look)
+    }
+    look()
+})"""
+"""Colours are inherited level by level, each in a frame of its own where anything has a transition."""
 OVERFLOWING = """() => {
     const width = document.documentElement.clientWidth
     if (document.documentElement.scrollWidth <= width) return []
@@ -31,7 +42,8 @@ class Visitor:
     address: str
     scripts: bool = True
     faults: list[str] = field(default_factory=list)
-    expected: set[int] = field(default_factory=set)
+    expected: int | None = None
+    met: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.page.on("console", self._heard)
@@ -70,6 +82,17 @@ class Visitor:
     def fill(self, label: str, value: str) -> None:
         self.page.get_by_label(label, exact=True).locator("visible=true").first.fill(value)
 
+    def type(self, name: str, value: str) -> None:
+        """Fill the field that is sent under this name."""
+        self.page.locator(f"main [name='{name}']").first.fill(value)
+
+    def choose(self, label: str, text: str) -> None:
+        """Take an entry of a list of choices by its text."""
+        self.page.get_by_label(label, exact=True).first.select_option(label=text)
+
+    def heading(self) -> str:
+        return self.page.locator("h1").inner_text()
+
     def press(self, button: str) -> None:
         """Press a button and wait for what comes of it."""
         self.page.get_by_role("button", name=button, exact=True).first.click()
@@ -84,12 +107,17 @@ class Visitor:
         self.context.add_cookies([{"name": name, "value": value, "url": self.address}])
 
     @contextmanager
-    def expecting(self, *statuses: int) -> Iterator[None]:
-        """The browser writes every 4xx and 5xx answer into its console; these are meant."""
-        before, self.expected = self.expected, self.expected | set(statuses)
+    def expecting(self, status: int) -> Iterator[None]:
+        """The browser and htmx write every 4xx and 5xx answer into the console; this one is meant, and must come."""
+        self.expected, before = status, len(self.met)
         yield
+        self._wait(lambda: len(self.met) > before, f"no answer was {status}")
         self.settle()
-        self.expected = before
+        self.expected = None
+
+    def wait_for_fault(self) -> None:
+        """Wait until something has gone wrong."""
+        self._wait(lambda: bool(self.faults), "nothing went wrong")
 
     def breaches(self) -> list[str]:
         """What axe finds wrong with the page as it is; it is evaluated past the page's policy, which stays in force."""
@@ -104,25 +132,41 @@ class Visitor:
 
     def overflow(self, width: int) -> list[str]:
         """What reaches past the right edge of a window this wide."""
-        self.page.set_viewport_size({"width": width, "height": 800})
+        self.resize(width, 800)
         return [str(element) for element in self.page.evaluate(OVERFLOWING)]
 
     def picture(self, folder: Path | None, name: str, *, width: int = 1440) -> None:
         """Take a picture of the page, where somebody wants it."""
         if folder is None:
             return
-        self.page.set_viewport_size({"width": width, "height": 900 if width > 800 else 844})
+        self.resize(width, 900 if width > 800 else 844)
         folder.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=folder / f"{name.replace(' ', '-')}.png", animations="disabled")
+
+    def resize(self, width: int, height: int) -> None:
+        """Make the window so large; the page knows of it a moment later."""
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.wait_for_function("size => innerWidth == size[0] && innerHeight == size[1]", arg=[width, height])
 
     def in_scheme(self, scheme: str) -> None:
         """Ask for `light` or `dark` as the system does."""
         self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        self.page.wait_for_function("scheme => matchMedia(`(prefers-color-scheme: ${scheme})`).matches", arg=scheme)
+        self.page.evaluate(AT_REST)
+
+    def _wait(self, condition: Callable[[], bool], otherwise: str) -> None:
+        """Let the browser go on until a condition holds."""
+        for _ in range(LIMIT_MS // STEP_MS):
+            if condition():
+                return
+            self.page.wait_for_timeout(STEP_MS)
+        raise AssertionError(otherwise)
 
     def _heard(self, message: ConsoleMessage) -> None:
         status = STATUS.search(message.text)
-        meant = status is not None and int(status[1]) in self.expected
-        if message.type in {"error", "warning"} and not meant:
+        if status and int(status[1] or status[2]) == self.expected:
+            self.met.append(message.text)
+        elif message.type in {"error", "warning"}:
             self.faults.append(f"{message.type} on {self.page.url}: {message.text}")
 
     def _asked(self, request: Request) -> None:

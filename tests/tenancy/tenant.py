@@ -61,8 +61,10 @@ def make(workspace_id: UUID | None = None) -> Tenant:
 
 def _invited(workspace_id: UUID, word: str, by: By) -> dict[str, Any]:
     """Invite somebody: the invitation's id, and what its link ends in."""
-    token = invitations.create(workspace_id, f"{word}@example.test", "viewer", by=by, now=utc_now())
-    return {"invitation_id": invitations.open_of(workspace_id)[0].invitation_id, "token": token, "what": "well"}
+    email = f"{word}@example.test"
+    token = invitations.create(workspace_id, email, "viewer", by=by, now=utc_now())
+    (mine,) = (invitation for invitation in invitations.open_of(workspace_id) if invitation.email == email)
+    return {"invitation_id": mine.invitation_id, "token": token, "what": "well"}
 
 
 def nobodys(tenant: Tenant) -> Tenant:
