@@ -128,6 +128,8 @@ def _keep(database: Connection, entries: Sequence[dict[str, Any]], last_seq: int
 
 def _masked(entry: dict[str, Any]) -> list[Any]:
     """Mask once more: who wrote to the outbox may have been older than today's masks."""
-    values = entry | {name: Jsonb(masking.document(entry[name])) for name in ("before", "after") if entry[name]}
+    values = entry | {
+        name: Jsonb(masking.document(entry[name])) for name in ("before", "after") if entry[name] is not None
+    }
     values |= {name: masking.storable(entry[name], LONGEST_TEXT) for name in FREE_TEXT if entry[name]}
     return [values[name] for name in COLUMNS]

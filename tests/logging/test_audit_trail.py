@@ -65,6 +65,20 @@ def test_an_entry_is_the_same_before_and_after(app: Flask, trail_books: Trail) -
     assert {name: waiting[name] for name in trail.COLUMNS} == {name: kept[name] for name in trail.COLUMNS}
 
 
+@pytest.mark.usefixtures("app", "job_settings")
+@pytest.mark.parametrize(
+    "fields", [{"before": {"a": 1}, "after": {}}, {"before": {}, "after": {"a": 1}}, {"after": {}}]
+)
+def test_a_side_without_fields_is_moved_like_any_other(trail_books: Trail, fields: dict[str, Any]) -> None:
+    note(PLATFORM_ID, "x", **fields)
+
+    trail.write()
+
+    (kept,) = trail_books.events()
+    assert [] == trail_books.outbox()
+    assert {"before": None, "after": None} | fields == {name: kept[name] for name in ("before", "after")}
+
+
 @pytest.mark.usefixtures("job_settings")
 def test_each_workspace_counts_for_itself_and_in_the_order_of_its_changes(app: Flask, trail_books: Trail) -> None:
     first, second = (workspaces.create(unique("acme")) for _ in range(2))
