@@ -22,9 +22,13 @@ def test_an_inner_block_sees_its_workspace_and_the_outer_one_its_own_again():
 
 
 def test_the_error_of_an_inner_block_is_the_one_that_is_seen():
-    double = text("insert into workspace (workspace_id, name) values (:id, 'platform')")
-
     with pytest.raises(IntegrityError), transaction(PLATFORM_ID):
-        workspace_id = new_id()
-        with transaction(workspace_id) as session:
-            session.execute(double, {"id": workspace_id})
+        add_a_second_platform()
+
+
+def add_a_second_platform():
+    workspace_id = new_id()
+    with transaction(workspace_id) as session:
+        session.execute(
+            text("insert into workspace (workspace_id, name) values (:id, 'platform')"), {"id": workspace_id}
+        )
