@@ -6,7 +6,7 @@ security sees only the workspace named there, set for the transaction and for no
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
@@ -20,6 +20,7 @@ from redis.retry import Retry
 from rq import Queue
 from rq.serializers import JSONSerializer
 from sqlalchemy import DateTime, MetaData, Numeric, Text, Uuid, text
+from sqlalchemy.exc import InternalError
 from sqlalchemy.orm import DeclarativeBase, Session, registry
 
 from app.config import Settings
@@ -127,7 +128,8 @@ def transaction(workspace_id: UUID) -> Iterator[Session]:
         if outer is None:
             session.info.pop("workspace_id", None)
         elif session.in_transaction() and session.is_active:
-            _enter(session, outer)
+            with suppress(InternalError):  # an aborted transaction answers nothing more; its own error must be seen
+                _enter(session, outer)
     if outer is None:
         for callback in session.info.pop("after_commit", {}).values():
             callback()

@@ -20,6 +20,7 @@ from app import create_app
 def main(echo_url: str, *files: str) -> None:
     """Do the three steps; end with a sentence and code 1 at the first that fails."""
     app = create_app()
+    _check_secret_key(app)
     try:
         _check_redis(app)
         with app.app_context():
@@ -32,6 +33,17 @@ def main(echo_url: str, *files: str) -> None:
     except OperationalError as error:
         sys.exit(f"DATABASE_URL: the server cannot be used: {error.orig}")
     sys.stdout.write(made)
+
+
+def _check_secret_key(app: Flask) -> None:
+    """Refuse another key than this home's first start had: no stored key or provider secret would work with it."""
+    mark = app.extensions["settings"].home / "secret-key.id"
+    key_id = app.extensions["vault"].key_id.hex()
+    if not mark.exists():
+        mark.touch(mode=0o600)
+        mark.write_text(key_id + "\n")
+    elif mark.read_text().strip() != key_id:
+        sys.exit(f"SECRET_KEY: is not the one that {mark.parent} was first started with; give that one again.")
 
 
 def _check_redis(app: Flask) -> None:

@@ -313,3 +313,14 @@ def test_a_redis_cluster_is_refused(install, cluster_url, setting):
     said = install(**{setting: cluster_url}).refusal()
 
     assert f"{setting}: the server is a Redis Cluster" in said
+
+
+def test_another_secret_key_than_the_first_is_refused(install):
+    installation = install()
+    installation.start()
+    installation.stop()
+
+    installation.environment["SECRET_KEY"] = "x" * 40
+    said = installation.refusal()
+
+    assert f"SECRET_KEY: is not the one that {installation.home} was first started with" in said

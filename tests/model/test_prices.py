@@ -7,6 +7,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.billing.entries import MOST_TOKENS
 from app.model.prices import FALLBACKS, Price, PriceBook, cost, from_json
 from app.wire.usage import METERS
 
@@ -14,7 +15,7 @@ NOW = datetime(2026, 5, 1, tzinfo=UTC)
 MODEL, DEPLOYMENT = UUID(int=1), UUID(int=2)
 
 amounts = st.decimals(0, 1_000_000, places=6, allow_nan=False, allow_infinity=False)
-counts = st.dictionaries(st.sampled_from(METERS), st.integers(0, 2**53))
+counts = st.dictionaries(st.sampled_from(METERS), st.integers(0, MOST_TOKENS))
 
 
 def price(meter="input", unit_price="1", subject_id=MODEL, **values):
