@@ -133,7 +133,11 @@ class Books:
         for row in self.rows():
             in_zone = zone(zones[row["workspace_id"]])
             hour, day = local_hour_of(row["occurred_at"], in_zone), day_of(row["occurred_at"], in_zone)
-            place = row | {"hour_start": hour, "day_start": day, "application_id": row["application_id"] or NO_APPLICATION}
+            place = row | {
+                "hour_start": hour,
+                "day_start": day,
+                "application_id": row["application_id"] or NO_APPLICATION,
+            }
             for table in ROLLUPS.values():
                 key = tuple(place[column.name] for column in table.primary_key)
                 sums = found[table.name]
