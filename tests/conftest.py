@@ -13,7 +13,7 @@ from typing import Any
 import flask_migrate
 import psycopg
 import pytest
-from flask import Flask
+from flask import Flask, g, request_started
 from sqlalchemy.engine import make_url
 
 from app import create_app
@@ -172,9 +172,14 @@ def app(fresh_database: Database, redis_url: str) -> Iterator[Flask]:
     """The app in this process on a fresh database and an empty Redis, its context pushed."""
     app = create_app(fresh_database.settings(redis_url))
     app.testing = True
-    with app.app_context():
+    with app.app_context(), request_started.connected_to(_forget_the_request_before, app):
         yield app
     close_app(app)
+
+
+def _forget_the_request_before(*_: object, **__: object) -> None:
+    """A served request has a context of its own; those of a test share the pushed one."""
+    g.__dict__.clear()
 
 
 @pytest.fixture

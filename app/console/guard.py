@@ -17,7 +17,8 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from flask import Flask, Response, abort, make_response, request
+from flask import Flask, Request, Response, abort, make_response, request
+from flask_login import LoginManager, current_user
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
@@ -63,8 +64,19 @@ class Here:
         return permissions.allows(self.roles, permission)
 
 
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """The person of a running session, as Flask-Login knows people."""
+
+    person: Person
+    is_authenticated: bool = True
+
+
 def init_app(app: Flask) -> None:
-    """Let every template ask who is here, and carry the form token."""
+    """Find out who is signed in; let every template ask who is here, and carry the form token."""
+    login = LoginManager(app, add_context_processor=False)
+    login.session_protection = None  # the server knows each session, and its cookie is never renewed by us
+    login.request_loader(_signed_in)
     app.context_processor(lambda: {"here": here_or_none(), "csrf_token": csrf_token})
 
 
@@ -140,12 +152,16 @@ def session_cookie() -> str:
 def _arrival(workspace_id: UUID | None) -> Iterator[Here | None]:
     """Find out who is asking and where, and act as him while the block runs."""
     request.environ[_HERE] = None
-    cookie = session_cookie()
-    person = sessions.find(cookie, now=utc_now()) if cookie else None
-    found = _here(person, workspace_id) if person else None
+    found = _here(current_user.person, workspace_id) if current_user.is_authenticated else None
     request.environ[_HERE], request.environ[_WRITTEN] = found, audit.written()
     with audit.acting(_actor(found)):
         yield found
+
+
+def _signed_in(_request: Request) -> SignedIn | None:
+    cookie = session_cookie()
+    person = sessions.find(cookie, now=utc_now()) if cookie else None
+    return SignedIn(person) if person else None
 
 
 def _here(person: Person, workspace_id: UUID | None) -> Here:
