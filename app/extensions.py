@@ -113,8 +113,7 @@ def transaction(workspace_id: UUID) -> Iterator[Session]:
     """Work on one workspace's rows; commit when the outermost block ends, roll back when it raises."""
     session = cast(Session, db.session())
     outer: UUID | None = session.info.get("workspace_id")
-    if outer != workspace_id:
-        _enter(session, workspace_id)
+    _enter(session, workspace_id)
     try:
         yield session
         session.flush()
@@ -128,7 +127,7 @@ def transaction(workspace_id: UUID) -> Iterator[Session]:
     finally:
         if outer is None:
             session.info.pop("workspace_id", None)
-        elif outer != workspace_id and session.in_transaction() and session.is_active:
+        elif session.in_transaction() and session.is_active:
             with suppress(InternalError):  # an aborted transaction answers nothing more; its own error must be seen
                 _enter(session, outer)
     if outer is None:
@@ -149,6 +148,8 @@ _ENTER = text(
 
 
 def _enter(session: Session, workspace_id: UUID) -> None:
+    if session.info.get("workspace_id") == workspace_id:
+        return
     session.info["workspace_id"] = workspace_id
     session.execute(_ENTER, {"id": str(workspace_id)})
 
