@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response
@@ -17,12 +17,13 @@ STATUS = re.compile(r"the server responded with a status of (\d{3})|Response Sta
 LIMIT_MS, STEP_MS = 5_000, 10
 SETTLED = """() => document.readyState == 'complete'
     && !document.querySelector('.htmx-request, .htmx-swapping, .htmx-settling')"""
-AT_REST = """() => new Promise(done => {
+AT_REST = """() => new Promise((done, failed) => {
     let still = 0
     const look = () => {
         still = document.getAnimations().length ? 0 : still + 1
         still > 5 ? done() : requestAnimationFrame(look)
     }
+    setTimeout(() => failed(new Error('the page does not come to rest')), 5000)
     look()
 })"""
 """Colours are inherited level by level, each in a frame of its own where anything has a transition."""
@@ -95,12 +96,17 @@ class Visitor:
 
     def press(self, button: str) -> None:
         """Press a button and wait for what comes of it."""
-        self.page.get_by_role("button", name=button, exact=True).first.click()
-        self.settle()
+        self._click("button", button)
 
     def follow(self, link: str) -> None:
         """Follow a link and wait for where it leads."""
-        self.page.get_by_role("link", name=link, exact=True).first.click()
+        self._click("link", link)
+
+    def _click(self, role: Literal["button", "link"], name: str) -> None:
+        """Without scripts each click leads to a page; with them it may change the one that is there."""
+        found = self.page.get_by_role(role, name=name, exact=True).first
+        with nullcontext() if self.scripts else self.page.expect_navigation():
+            found.click()
         self.settle()
 
     def cookie(self, name: str, value: str) -> None:
