@@ -12,6 +12,7 @@ from app.billing import recent
 from app.console import forms, render
 from app.console.forms import Form
 from app.console.guard import requires
+from app.extensions import snapshot
 from app.model import models, price_book
 from app.model.models import Deployment, Model
 from app.provider import providers
@@ -31,10 +32,12 @@ def index(workspace_id: UUID) -> Response:
     """List the workspace's own aliases, or the platform's, which every workspace may ask for."""
     search, shared = forms.asked("q"), forms.asked("of") == "platform" and workspace_id != PLATFORM_ID
     owner = PLATFORM_ID if shared else workspace_id
-    found = models.page(owner, search=search, after=forms.asked("after") or None)
-    names = {one.provider_id: one.name for one in providers.all_of(owner)}
+    with snapshot(owner):
+        found = models.page(owner, search=search, after=forms.asked("after") or None)
+        names = {one.provider_id: one.name for one in providers.all_of(owner)}
+        prices = price_book.current(owner)
     values: dict[str, Any] = {"found": found, "search": search, "shared": shared, "names": names}
-    values |= {"prices": price_book.current(owner), "is_platform": workspace_id == PLATFORM_ID}
+    values |= {"prices": prices, "is_platform": workspace_id == PLATFORM_ID}
     return render.page(TEMPLATE, block="rows", view="list", **values)
 
 
