@@ -1,4 +1,4 @@
-"""Month partitions of the ledger, made before the month begins.
+"""Month partitions of the ledger and of the audit trail, made before the month begins.
 
 A month that has none is no reason to refuse a row: the default partition takes it.
 """
@@ -22,20 +22,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
-    """One month of a ledger table. `rows` is the planner's estimate, None before it has one."""
+    """One month of a table. `rows` is the planner's estimate, None before it has one."""
 
     name: str
     rows: int | None
     size_bytes: int
 
 
-def all_of_ledger() -> list[Partition]:
-    """List the ledger's partitions by table and month."""
+def every() -> list[Partition]:
+    """List the partitions by table and month."""
     statement = text(
         "select c.relname as name, case when c.reltuples < 0 then null else c.reltuples::bigint end as rows,"
         " pg_total_relation_size(c.oid) as size_bytes"
         " from pg_inherits i join pg_class c on c.oid = i.inhrelid"
-        " where i.inhparent in ('usage_event'::regclass, 'charge'::regclass) order by c.relname"
+        " where c.relkind = 'r' order by c.relname"
     )
     with transaction(PLATFORM_ID) as session:
         return [Partition(**row) for row in session.execute(statement).mappings()]

@@ -28,7 +28,7 @@ def show() -> Response:
     values: dict[str, Any] = {
         "catalogue_revision": catalogue,
         "keys_revision": keys,
-        "partitions": partitions.all_of_ledger(),
+        "partitions": partitions.every(),
     }
     return render.page(TEMPLATE, block="figures", platform_id=PLATFORM_ID, now=now, live=_live(now), **values)
 

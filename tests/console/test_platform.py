@@ -77,6 +77,7 @@ def test_partitions_and_revisions_are_shown(operator):
     month = utc_now().strftime("%Y%m")
     assert f"usage_event_{month}" in page
     assert f"charge_{month}" in page
+    assert f"audit_event_{month}" in page
     assert f"Catalogue {catalogue} " in page
     assert "announced" in page
 
