@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Integer, Row, Select, Uuid, and_, cast, func, literal, select, text, union_all
+from sqlalchemy import ColumnElement, Integer, Row, Select, Uuid, and_, cast, func, literal, select, text
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.selectable import FromClause
 
@@ -135,17 +135,6 @@ def source(dimensions: Iterable[str], *, hourly: bool = False) -> Source:
 def source_for(scope: Scope, *dimensions: str) -> Source:
     """Find the narrowest sums for a scope that is told apart by some dimensions."""
     return source({*scope.only.given, *dimensions}, hourly=scope.hourly)
-
-
-def in_spans(session: Session, workspace_id: UUID, spans: Sequence[tuple[datetime, datetime]]) -> list[Figures]:
-    """Add up all calls in each of some spans of whole local hours, in one statement."""
-    found = source((), hourly=True)
-    parts = [
-        select(literal(number).label("number"), *found.sums()).where(*found.within(scope))
-        for number, scope in enumerate(Scope(workspace_id=workspace_id, start=s, end=e) for s, e in spans)
-    ]
-    rows = {row.number: of_row(row) for row in session.execute(union_all(*parts))}
-    return [rows[number] for number in range(len(spans))]
 
 
 def per_bucket(scope: Scope, starts: Sequence[datetime], dimension: str | None = None) -> Select[Any]:

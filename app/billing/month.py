@@ -1,7 +1,7 @@
 """The month so far: what was spent, against the same span of the month before, on what, and what fails now."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from app.billing import explorer, figures, labels, ranking
 from app.billing.events import DONE, UNSETTLED
-from app.billing.explorer import Line
-from app.billing.figures import DIMENSIONS, Figures, Scope
+from app.billing.explorer import Line, Question
+from app.billing.figures import DAY, DIMENSIONS, Figures, Scope
 from app.billing.tables import UsageEventRow
 from app.extensions import snapshot
 from app.units import local_hour_of, month_of
@@ -20,6 +20,9 @@ from app.units import local_hour_of, month_of
 TOP = 5
 LATELY = timedelta(hours=24)
 PERCENT = Decimal(100)
+
+Day = tuple[date, Figures]
+Span = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,13 +38,14 @@ class Failure:
 class Month:
     """What the workspace did from the month's first instant on.
 
-    `comparable` is what it did until the last full hour, `before` what it had done in the month before by then.
+    `days` has each day up to today and adds up to `figures`. `comparable` is what it did until the last full hour, `before` what it had done in the month before by then.
     """
 
     zone: ZoneInfo
     start: datetime
     now: datetime
     figures: Figures
+    days: list[Day]
     comparable: Figures
     before: Figures
     before_start: datetime
@@ -58,9 +62,8 @@ def so_far(workspace_id: UUID, now: datetime) -> Month | None:
             return None
         start, end = month_of(now, zone)
         before = same_span_before(now, zone)
-        spans = [(start, end), (start, local_hour_of(now, zone)), before]
-        whole, comparable, past = figures.in_spans(session, workspace_id, spans)
         scope = Scope(workspace_id=workspace_id, start=start, end=end)
+        past, days, comparable = _spans(session, scope, before, now, zone)
         found = ranking.tops(session, scope, DIMENSIONS, TOP)
         ids = {name: {one for one, _ in things} for name, things in found.items()}
         named = labels.of(session, workspace_id, ids, before=end)
@@ -68,7 +71,8 @@ def so_far(workspace_id: UUID, now: datetime) -> Month | None:
             zone=zone,
             start=start,
             now=now,
-            figures=whole,
+            figures=figures.total(one for _, one in days),
+            days=days,
             comparable=comparable,
             before=past,
             before_start=before[0],
@@ -96,6 +100,28 @@ def same_span_before(now: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]
 def change_percent(now: Decimal | int | None, before: Decimal | int | None) -> Decimal | None:
     """Say by how many percent something grew. None where there is nothing to compare: never beside nothing or 0."""
     return None if now is None or not before else (now - before) * PERCENT / before
+
+
+def _spans(
+    session: Session, month: Scope, before: Span, now: datetime, zone: ZoneInfo
+) -> tuple[Figures, list[Day], Figures]:
+    """Add up, in one statement, a span before the month, each day up to today, and the month until the last full hour.
+
+    What today's clocks do not reach yet counts as today's, so that the days are the whole month.
+    """
+    today, hour = now.astimezone(zone).date(), local_hour_of(now, zone)
+    days = explorer.starts_of(Question(group=DAY, first=today.replace(day=1), last=today), DAY, zone)
+    starts = sorted({*before, *days, hour})
+    scope = replace(month, start=before[0], hourly=True)
+    rows = session.execute(figures.per_bucket(scope, starts))
+    found = {starts[row.bucket - 1]: figures.of_row(row) for row in rows}
+
+    def summed(first: datetime, end: datetime) -> Figures:
+        return figures.total(one for start, one in found.items() if first <= start < end)
+
+    ends = [*days[1:], month.end]
+    each = [(start.astimezone(zone).date(), summed(start, end)) for start, end in zip(days, ends, strict=True)]
+    return summed(*before), each, summed(month.start, hour)
 
 
 def _failures(session: Session, workspace_id: UUID, now: datetime) -> list[Failure]:

@@ -50,8 +50,8 @@ def steps(workspace_id: UUID, state: FirstSteps) -> list[Step]:
     needed = (
         ("provider", "Add a provider", "An account at a company that runs models."),
         ("model", "Add a model", "The name that applications ask for, and what serves it."),
-        ("application", "Make an application", "The program that will call. Its cost is shown apart."),
-        ("key", "Make an API key", "Its secret is shown once. Put it into GATEWAY_KEY."),
+        ("application", "Create an application", "The program that will call. Its cost is shown separately."),
+        ("key", "Create an API key", "Its secret is shown once. Put it into GATEWAY_KEY."),
     )
     made = [
         Step(title=title, text=text, done=getattr(state, noun), href=_href(workspace_id, noun))
@@ -78,7 +78,7 @@ def deltas(found: Month) -> dict[str, Delta]:
     }
     points = _points(now.failed_percent, before.failed_percent)
     if points is not None:
-        said["failed"] = (_signed(points, "points"), "error" if points > 0 else "success" if points < 0 else "neutral")
+        said["failed"] = (_signed(points, " points"), "error" if points > 0 else "success" if points < 0 else "neutral")
     return said
 
 
@@ -90,4 +90,4 @@ def _signed(change: Decimal, unit: str) -> str:
     """Write a change with its sign: to a tenth below ten, else to a whole number."""
     digits = 0 if abs(change) >= 10 else 1
     sign = "+" if change > 0 else "\N{MINUS SIGN}" if change < 0 else "±"
-    return f"{sign}{abs(change):,.{digits}f} {unit}"
+    return f"{sign}{abs(change):,.{digits}f}{unit}"

@@ -123,13 +123,13 @@ def names_of(workspace_id: UUID) -> list[str]:
         return list(session.scalars(statement.distinct().order_by(ModelRow.name)))
 
 
-def using(workspace_id: UUID, provider_id: UUID) -> list[str]:
-    """Name the aliases that have a deployment at a provider account."""
+def using(workspace_id: UUID, provider_id: UUID) -> dict[UUID, str]:
+    """Find the aliases that have a deployment at a provider account: their names by id, in the order of the names."""
     joined = (DeploymentRow.workspace_id == ModelRow.workspace_id) & (DeploymentRow.model_id == ModelRow.model_id)
     mine = (ModelRow.workspace_id == workspace_id, DeploymentRow.provider_id == provider_id)
-    statement = select(ModelRow.name).join(DeploymentRow, joined).where(*mine).distinct().order_by(ModelRow.name)
+    found = select(ModelRow.model_id, ModelRow.name).join(DeploymentRow, joined).where(*mine)
     with transaction(workspace_id) as session:
-        return list(session.scalars(statement))
+        return {row.model_id: row.name for row in session.execute(found.distinct().order_by(ModelRow.name))}
 
 
 def by_name(workspace_id: UUID, name: str) -> Model | None:

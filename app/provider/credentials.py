@@ -1,5 +1,6 @@
 """Providers' secrets: sealed with the account's id as context, opened for the upstream alone."""
 
+import hmac
 from collections.abc import Collection
 from uuid import UUID
 
@@ -17,7 +18,7 @@ SHOWN_FROM = 12
 def save(session: Session, row: ProviderRow, api_key: str) -> bool:
     """Seal and store the secret when it is another one, drop it when empty; tell whether it was another."""
     credential = _of(session, row.workspace_id, row.provider_id)
-    if _opened(credential) == api_key:
+    if same(_opened(credential), api_key):
         return False
     if credential is None:
         credential = CredentialRow(workspace_id=row.workspace_id, provider_id=row.provider_id)
@@ -34,6 +35,11 @@ def opened(workspace_id: UUID, provider_id: UUID) -> str | None:
     """Open an account's secret: empty when it has none, None when it was sealed with another SECRET_KEY."""
     with transaction(workspace_id) as session:
         return _opened(_of(session, workspace_id, provider_id))
+
+
+def same(stored: str | None, given: str) -> bool:
+    """Tell whether an opened secret is the given one, in a time that does not depend on where they differ."""
+    return stored is not None and hmac.compare_digest(stored.encode(), given.encode())
 
 
 def exists(session: Session, workspace_id: UUID, provider_id: UUID) -> bool:

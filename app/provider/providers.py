@@ -152,7 +152,7 @@ def all_of(workspace_id: UUID) -> list[Provider]:
 
 def holds(workspace_id: UUID, provider_id: UUID, api_key: str) -> bool:
     """Tell whether the stored secret is this one; empty is none."""
-    return credentials.opened(workspace_id, provider_id) == api_key
+    return credentials.same(credentials.opened(workspace_id, provider_id), api_key)
 
 
 def delete(workspace_id: UUID, provider_id: UUID) -> None:

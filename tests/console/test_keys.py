@@ -83,7 +83,7 @@ def finds(secret, at):
 def test_without_an_application_the_next_step_is_to_make_one(acme, developer):
     page = developer.get(f"{root(acme)}/new")
 
-    assert "Make an application first" in reading.text(page)
+    assert "Create an application first" in reading.text(page)
     assert f"/w/{acme}/applications/new" in reading.links(page)
 
 
@@ -215,7 +215,7 @@ def test_bc_106_saving_one_field_leaves_the_others(acme, chatbot, developer):
     assert "renamed" == after.name
     for name in ("models", "limits", "expires_at", "application_id", "state"):
         assert getattr(before, name) == getattr(after, name), name
-    assert "Budget $1.00 per month stored, not held yet" in reading.text(page)
+    assert "Budget $1.00 per month stored, not enforced yet" in reading.text(page)
     assert not {"tokens_per_min", "parallel", "budget_usd"} & set(reading.form(page, address).values())
 
 

@@ -1,11 +1,15 @@
 import shlex
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
+from sqlalchemy import event
 
 from app.application import applications, keys
+from app.billing import month as months
 from app.billing.month import Month, same_span_before
 from app.console import guard, overview, snippets
+from app.extensions import db
 from app.model import models, price_book
 from app.units import local_hour_of, new_id, utc_now, zone
 from app.workspace import workspaces
@@ -15,6 +19,7 @@ from tests.console import reading
 from tests.factories import P_STD, make_provider, unique
 
 HTMX = {"HX-Request": "true"}
+COST_OF_ONE = Decimal("0.00021")
 
 
 @pytest.fixture
@@ -133,10 +138,46 @@ def test_the_month_is_shown_with_what_it_was_spent_on(acme, called, developer):
 
     assert "Spend $0.00042" in page
     assert "Requests 3" in page
-    assert "Failed 33.33 % 1 call" in page
+    assert "Failed 33.33% 1 call" in page
     assert "Tokens 220" in page
     assert "provider_busy 1" in page
     assert all(name in page for name in ("chatbot", "ci"))
+
+
+def test_the_chart_has_each_day_up_to_today_and_adds_up_to_the_months_cost(acme, called, developer):
+    first = called.now.replace(day=1)
+    called(first, 2)
+    called(called.now, 3)
+
+    page = developer.get(root(acme))
+    costs = [Decimal(given["data-value"]) for tag, given in reading.attributes(page) if "data-value" in given]
+    found = months.so_far(acme, called.now)
+
+    assert called.now.day == len(costs) == len(found.days)
+    assert found.figures.cost == sum(costs) == 5 * COST_OF_ONE
+    assert 2 * COST_OF_ONE == costs[0] or called.now.day == 1
+    assert f"{root(acme)}usage?from={first:%Y-%m-%d}&to={first:%Y-%m-%d}" in reading.links(page)
+
+
+def test_a_figure_is_not_said_twice(acme, called, developer):
+    called(called.now)
+
+    page = reading.text(developer.get(root(acme)))
+
+    assert "0.00021 USD" not in page
+    assert "Tokens 110 Cost by day" in page
+
+
+def test_all_figures_are_read_with_few_statements(acme, called, developer):
+    called(called.now)
+    seen = []
+    listener = lambda *given: seen.append(given[2])  # noqa: E731
+
+    event.listen(db.engine, "before_cursor_execute", listener)
+    developer.get(root(acme))
+    event.remove(db.engine, "before_cursor_execute", listener)
+
+    assert 1 <= len(seen) <= 10, seen
 
 
 def test_without_a_past_no_change_is_invented(acme, called, developer):
@@ -149,7 +190,7 @@ def test_without_a_past_no_change_is_invented(acme, called, developer):
 
 
 def month(now, before):
-    figures = {"figures": now, "comparable": now, "before": before}
+    figures = {"figures": now, "days": [], "comparable": now, "before": before}
     instant = datetime(2026, 11, 25, tzinfo=UTC)
     times = {"start": instant, "now": instant, "before_start": instant, "before_end": instant}
     return Month(zone=zone("UTC"), tops={}, failures=[], **figures, **times)
@@ -169,9 +210,9 @@ def test_a_change_is_said_with_its_sign_and_never_beside_a_zero():
     nothing_before = overview.deltas(month(some(30, failed=3), some(0)))
     no_failure_before = overview.deltas(month(some(30, failed=3), some(20)))
 
-    assert ("+50 %", "neutral") == grown["requests"]
+    assert ("+50%", "neutral") == grown["requests"]
     assert ("+5.0 points", "error") == grown["failed"]
-    assert ("\N{MINUS SIGN}5.0 %", "\N{MINUS SIGN}5.0 points") == (fewer["requests"][0], fewer["failed"][0])
+    assert ("\N{MINUS SIGN}5.0%", "\N{MINUS SIGN}5.0 points") == (fewer["requests"][0], fewer["failed"][0])
     assert {} == nothing_before
     assert {"requests"} == no_failure_before.keys()
 
@@ -187,7 +228,7 @@ def test_a_change_against_the_same_span_is_shown(acme, called, developer):
 
     page = reading.text(developer.get(root(acme)))
 
-    assert "Requests 3 +50 %" in page or before_start == hour
+    assert "Requests 3 +50%" in page or before_start == hour
 
 
 def test_the_figures_renew_themselves_as_a_fragment(acme, called, developer):

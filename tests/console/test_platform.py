@@ -53,9 +53,9 @@ def test_bc_123_a_missing_worker_is_said(operator):
     running = reading.text(operator.get("/platform"))
 
     assert "not running no heartbeat" in without
-    assert "No worker runs." in without
+    assert "No worker is running." in without
     assert "running heartbeat just now" in running
-    assert "No worker runs." not in running
+    assert "No worker is running." not in running
 
 
 def test_a_failed_job_is_shown_by_its_error_and_nothing_of_its_data(operator):

@@ -33,7 +33,7 @@ def test_bc_112_a_double_click_makes_one_key(stage: Stage, open_tab: OpenTab, sc
     tab, name = open_tab(stage.people["owner"], java_script_enabled=scripts), unique("clicked")
     new_key(tab, stage, name)
 
-    tab.page.get_by_role("button", name="Make key", exact=True).dblclick()
+    tab.page.get_by_role("button", name="Create key", exact=True).dblclick()
     tab.page.get_by_text(re.compile(f"shown this once|^{name}$")).first.wait_for()
 
     assert 1 == len(keys_named(stage, name))
@@ -43,13 +43,13 @@ def test_bc_112_a_double_click_makes_one_key(stage: Stage, open_tab: OpenTab, sc
 def test_bc_112_a_form_sent_again_after_back_makes_no_second_key(stage: Stage, open_tab: OpenTab) -> None:
     tab, name = open_tab(stage.people["owner"], java_script_enabled=False), unique("twice")
     new_key(tab, stage, name)
-    tab.press("Make key")
+    tab.press("Create key")
 
     tab.page.go_back()
     tab.choose("Application", application_of(stage))
     tab.fill("Name", name)
     with tab.expecting(422):
-        tab.press("Make key")
+        tab.press("Create key")
 
     assert 1 == len(keys_named(stage, name))
     assert SECRET.search(tab.read()) is None
@@ -61,7 +61,7 @@ def test_bc_109_what_is_wrong_stands_beside_the_field(stage: Stage, open_tab: Op
     tab.type("requests_per_min", "abc")
 
     with tab.expecting(422):
-        tab.press("Make key")
+        tab.press("Create key")
 
     field = tab.page.locator("[aria-invalid=true]")
     assert "abc" == field.input_value()
@@ -76,14 +76,14 @@ def test_bc_109_a_database_that_is_away_is_told_and_nothing_typed_is_lost(
     tab.fill("Name", name)
 
     with tab.expecting(503), servers.away(stage.gateway.database):
-        tab.press("Make application")
+        tab.press("Create application")
         shown = tab.page.locator("#toasts").inner_text()
         typed = tab.page.get_by_label("Name", exact=True).input_value()
         page = open_tab(stage.people["owner"])
         with page.expecting(503):
             page.go(stage.path("keys"))
             told = page.read()
-    tab.press("Make application")
+    tab.press("Create application")
 
     assert "database" in shown
     assert "Request" in shown

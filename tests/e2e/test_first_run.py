@@ -63,14 +63,14 @@ def make_workspace(tab: Visitor, name: str) -> None:
     tab.go("/workspaces")
     tab.follow("New workspace")
     tab.fill("Name", name)
-    tab.press("Make workspace")
+    tab.press("Create workspace")
 
 
 def make_application(tab: Visitor, name: str) -> None:
     tab.follow("Applications")
     tab.follow("New application")
     tab.fill("Name", name)
-    tab.press("Make application")
+    tab.press("Create application")
 
 
 def make_key(tab: Visitor, application: str, name: str) -> str:
@@ -79,7 +79,7 @@ def make_key(tab: Visitor, application: str, name: str) -> str:
     tab.follow("New key")
     tab.choose("Application", application)
     tab.fill("Name", name)
-    tab.press("Make key")
+    tab.press("Create key")
     secret = tab.page.locator("code", has_text=re.compile(r"^gw_")).first.inner_text()
     return secret.strip()
 

@@ -19,9 +19,10 @@
     const rows = [...figure.querySelectorAll("tbody tr")];
     const cells = rows.map((row) => [...row.querySelectorAll("td")]);
     return {
-      names: heads.map((head) => head.dataset.name),
+      names: heads.map((head) => head.dataset.name || head.textContent.trim()),
       links: heads.map((head) => head.dataset.href),
-      labels: rows.map((row) => row.querySelector("th").textContent),
+      labels: rows.map((row) => row.querySelector("th").textContent.trim()),
+      places: rows.map((row) => row.querySelector("th a")?.href),
       values: heads.map((_, series) => cells.map((row) => Number(row[series].dataset.value || 0))),
       texts: heads.map((_, series) => cells.map((row) => row[series].textContent.trim())),
     };
@@ -88,6 +89,9 @@
     };
   }
 
+  // As wide as the longest of its labels.
+  const room = (plot, labels) => Math.max(40, ...(labels || []).map((label) => label.length * 7 + 14));
+
   function options(figure, data, width, tip) {
     const { palette, text, line, font } = colours(figure);
     const unit = figure.dataset.unit;
@@ -104,7 +108,7 @@
       },
       axes: [
         { ...axis, grid: { show: false }, size: 28, space: 64, incrs: [1, 2, 3, 4, 6, 7, 14, 28, 56], values: (_, places) => places.map((place) => short(data.labels[place])) },
-        { ...axis, grid: { stroke: line, width: 1 }, size: 64, label: unit, labelSize: 20, labelFont: font, labelGap: 2, values: (plot, places) => places.map((place) => amount(place, unit, plot.scales.y.max)) },
+        { ...axis, grid: { stroke: line, width: 1 }, size: room, label: unit, labelSize: 20, labelFont: font, labelGap: 2, values: (plot, places) => places.map((place) => amount(place, unit, plot.scales.y.max)) },
       ],
       series: [{}, ...data.names.map((name, number) => ({
         label: name, stroke: palette[number % COLOURS], fill: palette[number % COLOURS], width: 0, paths: bars, points: { show: false },
@@ -128,6 +132,16 @@
     const series = [data.labels.map((_, index) => index), ...stacked(data.values)];
     const plot = new window.uPlot(options(figure, data, picture.clientWidth, tip), series, picture);
     drawn.set(figure, plot);
+    if (data.places.some(Boolean)) follow(picture, plot, data);
+  }
+
+  // A click on a bar leads to where its row leads.
+  function follow(picture, plot, data) {
+    picture.dataset.follow = "";
+    plot.over.addEventListener("click", () => {
+      const place = data.places[plot.cursor.idx];
+      if (place) location.assign(place);
+    });
   }
 
   function drawAll(root) {
@@ -148,6 +162,12 @@
       plot.destroy();
       draw(figure);
     }
+  });
+  // What renews itself waits while somebody reads its chart.
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const { elt } = event.detail;
+    const renews = (elt.getAttribute("hx-trigger") || "").startsWith("every");
+    if (renews && elt.querySelector("figure[data-chart] :is(.twin[open], [data-plot]:hover)")) event.preventDefault();
   });
   document.addEventListener("htmx:load", () => drawAll(document));
   drawAll(document);
