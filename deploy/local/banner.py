@@ -40,7 +40,12 @@ def lines(settings: Settings, home: Home, made: Made, metrics_port: int) -> list
     """Write the banner; secrets of an earlier start are not in it, only the file that has them."""
     url = address(settings)
     kept = home.folder / FIRST_RUN
-    shown = ["", f"LLM Gateway is ready ({settings.environment}); Ctrl-C stops it.", f"Gateway:   {url}/v1", f"Console:   {url}"]
+    shown = [
+        "",
+        f"LLM Gateway is ready ({settings.environment}); Ctrl-C stops it.",
+        f"Gateway:   {url}/v1",
+        f"Console:   {url}",
+    ]
     shown.append(f"Metrics:   http://127.0.0.1:{metrics_port}/metrics")
     shown += [f"Provider:  {name}, {counts['models']} models" for name, counts in made.imported.items()]
     shown += [f"Warning:   {warning}" for warning in made.warnings]
