@@ -66,6 +66,7 @@ def test_bc_103_no_cache_keeps_what_was_made_for_one_person(app: Flask, tenant: 
         for kind, headers in KINDS.items():
             for who in (owner, visitor):
                 answer = who.get(address(app, rule, tenant), headers=headers)
+                answer.close()
                 told = {word.strip() for word in answer.headers.get("Cache-Control", "").split(",")}
                 if (
                     not told & {"private", "no-store"}
@@ -109,7 +110,7 @@ def test_bc_105_no_page_asks_the_database_more_than_ten_times(
     event.listen(db.engine, "before_cursor_execute", note)
     for rule in pages(app):
         asked.clear()
-        owner.get(address(app, rule, tenant))
+        owner.get(address(app, rule, tenant)).close()
         counted = [one for one in asked if not one.startswith(("SET ", "select set_config"))]
         if len(counted) > MOST_STATEMENTS:
             many[rule.rule] = len(counted)
@@ -123,7 +124,7 @@ def _rename_everything(owner_url: str) -> None:
     with psycopg.connect(owner_url, autocommit=True) as connection:
         connection.execute("set session_replication_role = replica")
         for table, columns in NAMED.items():
-            changes = ", ".join(f"{column} = %(vile)s" for column in columns)
+            changes = ", ".join(f"{column} = %(vile)s || ctid" for column in columns)
             connection.execute(f"update {table} set {changes}".encode(), {"vile": VILE})
 
 
