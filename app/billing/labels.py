@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.billing.rollups import NO_APPLICATION
 from app.extensions import execute
+from app.units import PLATFORM_ID
 
 MOST_CHOICES = 200
 """Applications and models that are named beyond those asked for, to choose from."""
@@ -21,7 +22,8 @@ _NAMES = """
         order by archived_at is not null, name limit :choices))
     union all
     select 'model', m.model_id, m.name, null, null
-    from model m where m.model_id = any(:models) or m.model_id in (select model_id from model order by name limit :choices)
+    from model m where m.workspace_id in (:workspace, :platform) and (m.model_id = any(:models) or m.model_id in (
+        select model_id from model where workspace_id in (:workspace, :platform) order by name limit :choices))
     union all
     select 'key', k.key_id, k.name, case when k.state = 'revoked' then 'revoked' end,
         concat_ws(' · ', k.prefix || '…' || k.last4, a.name)
@@ -65,6 +67,7 @@ def of(session: Session, workspace_id: UUID, asked: Mapping[str, Collection[UUID
         session,
         _NAMES,
         workspace=workspace_id,
+        platform=PLATFORM_ID,
         applications=list(asked.get("application", ())),
         models=list(asked.get("model", ())),
         keys=list(asked.get("key", ())),
