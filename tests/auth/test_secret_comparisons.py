@@ -37,7 +37,7 @@ def test_bc_085_a_key_that_is_half_right_takes_as_long_as_one_that_is_wrong() ->
     assert callers.find(vault.hash_key(right), 0.0)
     times = _medians(lambda token: callers.find(vault.hash_key(token), 0.0), half_right, wrong)
 
-    assert max(times) < 1.2 * min(times), times
+    assert max(times) < 1.5 * min(times), times
 
 
 def _comparisons(path: Path) -> Iterator[str]:

@@ -263,11 +263,11 @@ def test_bc_110_page_two_is_a_whole_page_when_it_is_gone_back_to(acme, chatbot, 
 
 def test_search_looks_in_names_applications_and_prefixes(acme, chatbot, developer):
     other = applications.create(acme, "reranker")
-    mine, theirs = keys.create(acme, chatbot, "one", models=["*"]), keys.create(acme, other, "two", models=["*"])
+    mine, theirs = keys.create(acme, chatbot, "number one", models=["*"]), keys.create(acme, other, "two", models=["*"])
 
     found = {
         q: {link for link in reading.links(developer.get(f"{root(acme)}?q={q}", headers=HTMX)) if "?" not in link}
-        for q in ("ON", "rerank", keys.get(acme, mine.key_id).prefix, "nothing")
+        for q in ("R ONE", "rerank", keys.get(acme, mine.key_id).prefix, "nothing")
     }
 
     first, second = (f"{root(acme)}/{key.key_id}" for key in (mine, theirs))
