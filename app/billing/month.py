@@ -38,7 +38,8 @@ class Failure:
 class Month:
     """What the workspace did from the month's first instant on.
 
-    `days` has each day up to today and adds up to `figures`. `comparable` is what it did until the last full hour, `before` what it had done in the month before by then.
+    `days` has each day up to today and adds up to `figures`. `comparable` is what it did until the last full
+    hour, `before` what it had done in the month before by then.
     """
 
     zone: ZoneInfo

@@ -74,9 +74,10 @@ class SignedIn:
 
 def init_app(app: Flask) -> None:
     """Find out who is signed in; let every template ask who is here, and carry the form token."""
-    login = LoginManager(app, add_context_processor=False)
+    login = LoginManager()
     login.session_protection = None  # the server knows each session, and its cookie is never renewed by us
     login.request_loader(_signed_in)
+    app.login_manager = login  # type: ignore[attr-defined]  # its init_app would look for a cookie after each proxied call
     app.context_processor(lambda: {"here": here_or_none(), "csrf_token": csrf_token})
 
 

@@ -26,12 +26,6 @@ NASTY = (
 
 
 @pytest.fixture
-def acme(app):
-    assert app.testing
-    return workspaces.create(unique("acme"))
-
-
-@pytest.fixture
 def developer(app, acme):
     return people.member(acme, "developer").client(app)
 

@@ -16,12 +16,6 @@ from tests.factories import unique
 HTMX = {"HX-Request": "true"}
 
 
-@pytest.fixture
-def acme(app):
-    assert app.testing
-    return workspaces.create(unique("acme"))
-
-
 def page_of(workspace_id):
     return f"/w/{workspace_id}/members"
 
@@ -186,6 +180,13 @@ def test_cookies_are_for_the_server_alone_and_for_https_where_that_is_spoken(app
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
     assert secure == ("Secure" in cookie)
+
+
+def test_the_console_does_nothing_on_a_proxied_call(app):
+    """What it needs before and after a request hangs on its own blueprints."""
+    everywhere = (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs)
+
+    assert [] == [hook for hooks in everywhere for hook in hooks.get(None, [])]
 
 
 def test_finding_out_who_asks_and_where_takes_four_statements(app, acme):

@@ -8,21 +8,14 @@ from app.application import applications, keys
 from app.application.keys import Limits
 from app.crypto import Vault
 from app.units import new_id, utc_now
-from app.workspace import workspaces
 from tests import people
 from tests.console import reading
 from tests.console.remote import Remote
-from tests.factories import PROVIDER_KEY, make_key, make_model, make_provider, unique
+from tests.factories import PROVIDER_KEY, make_key, make_model, make_provider
 from tests.gateway_process import eventually
 
 NEAR_MISSES = ("gpt-4-32k", "GPT-4", "openai-x/y", "gptx5", "openai/a/b")
 STORED = ("workspace_id", "key_id", "application_id", "kind", "state", "models", "managed_by", "last4", "prefix")
-
-
-@pytest.fixture
-def acme(app):
-    assert app.testing
-    return workspaces.create(unique("acme"))
 
 
 def facts(workspace_id, key_id):

@@ -23,12 +23,6 @@ NEXT_YEAR = utc_now().year + 1
 
 
 @pytest.fixture
-def acme(app):
-    assert app.testing
-    return workspaces.create(unique("acme"))
-
-
-@pytest.fixture
 def chatbot(acme):
     return applications.create(acme, "chatbot")
 

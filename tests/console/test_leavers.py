@@ -1,6 +1,5 @@
 """Who leaves is out at once, by every door, and comes back only when somebody lets him in."""
 
-import pytest
 from sqlalchemy import update
 
 from app.application import applications, keys
@@ -12,12 +11,6 @@ from app.workspace import members, workspaces
 from app.workspace.members import By
 from tests import people
 from tests.factories import unique
-
-
-@pytest.fixture
-def acme(app):
-    assert app.testing
-    return workspaces.create(unique("acme"))
 
 
 def disable(person, at):

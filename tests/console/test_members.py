@@ -14,12 +14,6 @@ HTMX = {"HX-Request": "true"}
 
 
 @pytest.fixture
-def acme(app):
-    assert app.testing
-    return workspaces.create(unique("acme"))
-
-
-@pytest.fixture
 def owner(app, acme):
     return people.member(acme, "owner", name="Olivia").client(app)
 

@@ -27,12 +27,6 @@ ODD_NAMES = (
 
 
 @pytest.fixture
-def acme(app):
-    assert app.testing
-    return workspaces.create(unique("acme"))
-
-
-@pytest.fixture
 def admin(app, acme):
     return people.member(acme, "admin").client(app)
 

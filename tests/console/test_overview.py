@@ -14,27 +14,12 @@ from app.model import models, price_book
 from app.units import local_hour_of, new_id, utc_now, zone
 from app.workspace import workspaces
 from tests import people
-from tests.billing.books import call, open_books
+from tests.billing.books import call
 from tests.console import reading
 from tests.factories import P_STD, make_provider, unique
 
 HTMX = {"HX-Request": "true"}
 COST_OF_ONE = Decimal("0.00021")
-
-
-@pytest.fixture
-def acme(app):
-    assert app.testing
-    return workspaces.create(unique("acme"))
-
-
-@pytest.fixture
-def books(acme, fresh_database, redis_url):
-    assert acme
-    books = open_books(fresh_database, redis_url)
-    yield books
-    for client in (books.redis, books.owner, books.ingest):
-        client.close()
 
 
 @pytest.fixture

@@ -20,12 +20,6 @@ LIST = b'{"object": "list", "data": [{"id": "small"}, {"id": "<script>1</script>
 
 
 @pytest.fixture
-def acme(app):
-    assert app.testing
-    return workspaces.create(unique("acme"))
-
-
-@pytest.fixture
 def admin(app, acme):
     return people.member(acme, "admin").client(app)
 

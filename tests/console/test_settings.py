@@ -11,12 +11,6 @@ HTMX = {"HX-Request": "true"}
 
 
 @pytest.fixture
-def acme(app):
-    assert app.testing
-    return workspaces.create(unique("acme"))
-
-
-@pytest.fixture
 def admin(app, acme):
     return people.member(acme, "admin").client(app)
 

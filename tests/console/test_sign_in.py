@@ -16,12 +16,6 @@ PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
-def acme(app):
-    assert app.testing
-    return workspaces.create(unique("acme"))
-
-
-@pytest.fixture
 def visitor(app):
     """A browser in which nobody is signed in."""
     return people.Browser(app.test_client())

@@ -16,28 +16,13 @@ from app.model import models, price_book
 from app.units import new_id, utc_now
 from app.workspace import workspaces
 from tests import people
-from tests.billing.books import NOON, call, open_books
+from tests.billing.books import NOON, call
 from tests.console import reading
 from tests.factories import P_STD, make_provider, unique
 
 HTMX = {"HX-Request": "true"}
 TODAY = utc_now().date()
 DAYS = {"from": str(NOON.date()), "to": str(NOON.date())}
-
-
-@pytest.fixture
-def acme(app):
-    assert app.testing
-    return workspaces.create(unique("acme"))
-
-
-@pytest.fixture
-def books(acme, fresh_database, redis_url):
-    assert acme
-    books = open_books(fresh_database, redis_url)
-    yield books
-    for client in (books.redis, books.owner, books.ingest):
-        client.close()
 
 
 @pytest.fixture

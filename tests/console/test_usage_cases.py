@@ -14,7 +14,7 @@ from app.model import models, price_book
 from app.units import new_id
 from app.workspace import workspaces
 from tests import people
-from tests.billing.books import NOON, call, open_books
+from tests.billing.books import NOON, call
 from tests.console import reading
 from tests.factories import make_provider
 
@@ -35,15 +35,6 @@ MANY_CALLS = f"""
 def acme(app):
     assert app.testing
     return workspaces.create("Größe 日本")
-
-
-@pytest.fixture
-def books(acme, fresh_database, redis_url):
-    assert acme
-    books = open_books(fresh_database, redis_url)
-    yield books
-    for client in (books.redis, books.owner, books.ingest):
-        client.close()
 
 
 @pytest.fixture

@@ -15,12 +15,6 @@ HTMX = {"HX-Request": "true"}
 
 
 @pytest.fixture
-def acme(app):
-    assert app.testing
-    return workspaces.create(unique("acme"))
-
-
-@pytest.fixture
 def admin(app):
     return people.person(platform_role="admin").client(app)
 
