@@ -5,6 +5,7 @@ from flask_migrate import Migrate
 
 from app import extensions
 from app.config import MAX_BODY_BYTES, Settings
+from app.hosts import Hosts, Site
 from app.logging import process_log
 
 
@@ -12,7 +13,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     """Build the app for the role in the settings; reads the environment when none are given."""
     settings = settings or Settings.read()
     process_log.configure()
-    app = Flask(__name__, template_folder="../templates", static_folder="../static")
+    app = Site(__name__, template_folder="../templates", static_folder="../static")
+    app.hosts = Hosts(settings.allowed_hosts)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]
     extensions.init_app(app, settings)
@@ -33,5 +35,7 @@ def _register(app: Flask, role: str) -> None:
         proxy.register(app)
     if role in {"all", "console"}:
         from app import console
+        from app.api import scim
 
+        scim.register(app)
         console.register(app)

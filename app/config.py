@@ -6,16 +6,22 @@ line for each wrong or missing name. Every secret may also come from a file: `NA
 
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
+
+from app.networks import LOOPBACK, NO_NETWORKS, Network, Networks, address_of
 
 ENVIRONMENTS = ("development", "staging", "production")
 ROLES = ("all", "proxy", "console")
 SECRET_MIN_LENGTH = 32
 SAMPLE_SECRETS = frozenset({"changeme", "change-me", "secret", "password", "replace-me-with-64-random-hex-characters"})
 MAX_BODY_BYTES = 32 * 1024 * 1024
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+ANY_HOST = "*"
+HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
 
 
 class InvalidSettings(Exception):
@@ -44,6 +50,13 @@ class Settings:
     redis_url: str = ""
     queue_redis_url: str = ""
     secret_key: str = ""
+    secret_key_previous: tuple[str, ...] = ()
+    public_url: str = ""
+    allowed_hosts: frozenset[str] = frozenset()
+    trusted_proxies: Networks = LOOPBACK
+    console_networks: Networks = NO_NETWORKS
+    break_glass_networks: Networks = NO_NETWORKS
+    ca_file: Path | None = None
     bootstrap_admin_email: str = "admin@localhost"
     bootstrap_admin_password: str = ""
     bootstrap_management_key: str = ""
@@ -75,6 +88,13 @@ class Settings:
             redis_url=reader.url("REDIS_URL", ("redis", "rediss", "unix"), servers_required),
             queue_redis_url=reader.url("QUEUE_REDIS_URL", ("redis", "rediss", "unix"), False),
             secret_key=reader.secret("SECRET_KEY", servers_required),
+            secret_key_previous=reader.secrets("SECRET_KEY_PREVIOUS"),
+            public_url=(public_url := reader.origin("PUBLIC_URL")),
+            allowed_hosts=reader.hosts("ALLOWED_HOSTS", public_url),
+            trusted_proxies=reader.networks("TRUSTED_PROXIES", LOOPBACK),
+            console_networks=reader.networks("CONSOLE_NETWORKS"),
+            break_glass_networks=reader.networks("BREAK_GLASS_NETWORKS"),
+            ca_file=reader.certificates("CA_FILE"),
             bootstrap_admin_email=reader.text("BOOTSTRAP_ADMIN_EMAIL", "admin@localhost"),
             bootstrap_admin_password=reader.secret("BOOTSTRAP_ADMIN_PASSWORD", False, shortest=12),
             bootstrap_management_key=reader.secret("BOOTSTRAP_MANAGEMENT_KEY", False, shortest=20),
@@ -163,20 +183,70 @@ class _Reader:
 
     def secret(self, name: str, required: bool, shortest: int = SECRET_MIN_LENGTH) -> str:
         raw = self.value(name)
-        if not raw and not required:
-            return ""
+        if raw or required:
+            self._check_secret(name, raw, shortest)
+        return raw
+
+    def secrets(self, name: str) -> tuple[str, ...]:
+        """Read several secrets, one a line."""
+        found = tuple(line.strip() for line in self.value(name).splitlines() if line.strip())
+        for one in found:
+            self._check_secret(name, one, SECRET_MIN_LENGTH)
+        return found
+
+    def _check_secret(self, name: str, raw: str, shortest: int) -> None:
         if not raw:
             self.problems.append(f"{name}: is missing.")
         elif raw.lower() in SAMPLE_SECRETS:
             self.problems.append(f"{name}: is a sample value; set a random one of your own.")
         elif len(raw) < shortest:
             self.problems.append(f"{name}: must have at least {shortest} characters.")
-        return raw
+
+    def origin(self, name: str) -> str:
+        """Read the address of a site: scheme, host and port, nothing else. The slash at its end goes."""
+        raw = self.text(name, "").rstrip("/")
+        problem = _problem_with_origin(raw) if raw else None
+        if problem:
+            self.problems.append(f"{name}: {problem}")
+        return "" if problem else raw.lower()
+
+    def hosts(self, name: str, public_url: str) -> frozenset[str]:
+        """Read host names without ports; without any, those that the public address implies. Empty: every host."""
+        given = [_bracketed(one.lower()) for one in _listed(self.text(name, ""))]
+        wrong = [one for one in given if one != ANY_HOST and not HOST_NAME.fullmatch(one)]
+        self.problems += [f"{name}: {one!r} is no host name; give it without scheme and port." for one in wrong]
+        own = urlsplit(public_url).hostname if public_url else None
+        if ANY_HOST in given or not (given or own):
+            return frozenset()
+        return frozenset(given or LOOPBACK_NAMES) | ({_bracketed(own)} if own else set())
+
+    def networks(self, name: str, default: Networks = NO_NETWORKS) -> Networks:
+        """Read networks, separated by commas or spaces."""
+        found: list[Network] = []
+        for one in _listed(self.text(name, "")):
+            try:
+                found += Networks.of([one]).members
+            except ValueError as error:
+                self.problems.append(f"{name}: {error}.")
+        return Networks(tuple(found)) or default
+
+    def certificates(self, name: str) -> Path | None:
+        """Read the path of a file with certificates."""
+        before = len(self.problems)
+        path = self.file(name)
+        if path and len(self.problems) == before:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+            except ssl.SSLError:
+                self.problems.append(f"{name}: {str(path)!r} holds no certificates in PEM form.")
+        return path
 
     def check(self, settings: Settings) -> None:
         """Check what one variable alone cannot tell."""
         if not re.fullmatch(r"[^@\s]+@[^@\s]+", settings.bootstrap_admin_email):
             self.problems.append("BOOTSTRAP_ADMIN_EMAIL: must be an e-mail address.")
+        if settings.secret_key and settings.secret_key in settings.secret_key_previous:
+            self.problems.append("SECRET_KEY_PREVIOUS: is the same as SECRET_KEY; give the one before it.")
         if settings.metrics_port and settings.metrics_port == settings.port:
             self.problems.append("METRICS_PORT: must differ from PORT.")
         given = [bool(settings.database_url), bool(settings.database_owner_url), bool(settings.database_ingest_url)]
@@ -184,6 +254,33 @@ class _Reader:
             self.problems.append(
                 "DATABASE_URL and DATABASE_INGEST_URL: set both, or neither for the embedded database."
             )
+
+
+def _listed(raw: str) -> list[str]:
+    return raw.replace(",", " ").split()
+
+
+def _bracketed(host: str) -> str:
+    """Write an IPv6 address as a Host header has it."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") and address_of(f"[{host}]") else host
+
+
+def _problem_with_origin(raw: str) -> str | None:
+    problem = _problem_with_url(raw, ("https", "http"))
+    if problem:
+        return problem
+    parts = urlsplit(raw)
+    host = (parts.hostname or "").lower()
+    if not HOST_NAME.fullmatch(_bracketed(host)):
+        return "is not a valid address."
+    if _has_more(parts):
+        return "must be like https://gateway.example.com: no path, no query, no password."
+    return None
+
+
+def _has_more(parts: SplitResult) -> bool:
+    """Tell whether there is more to an address than scheme, host and port."""
+    return bool(parts.path or parts.query or parts.fragment or "@" in parts.netloc)
 
 
 def _problem_with_url(raw: str, schemes: tuple[str, ...]) -> str | None:

@@ -10,9 +10,11 @@ GatewayError
 │   ├── ModelNotFound           404
 │   ├── RouteNotFound           404
 │   ├── MethodNotAllowed        405
+│   ├── Misdirected             421: the Host header names somebody else
 │   └── ClientGone              499: it left; nobody reads this
 ├── PolicyError             a rule of the workspace refuses it
-│   └── RateLimited             429
+│   ├── RateLimited             429
+│   └── NetworkNotAllowed       403
 ├── ProviderError           the upstream failed
 │   ├── Rejected                its own 4xx: the caller's request is wrong for it
 │   ├── Busy                    429, 503
@@ -87,6 +89,10 @@ class MethodNotAllowed(CallerError):
     status, code = 405, "caller_method_not_allowed"
 
 
+class Misdirected(CallerError):
+    status, code = 421, "caller_misdirected"
+
+
 class ClientGone(CallerError):
     status, code = 499, "caller_gone"
 
@@ -105,6 +111,10 @@ class RateLimited(PolicyError):
         self.limit = limit
         self.remaining = 0
         self.reset_s = reset_s
+
+
+class NetworkNotAllowed(PolicyError):
+    status, code = 403, "policy_network_not_allowed"
 
 
 class ProviderError(GatewayError):

@@ -66,7 +66,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     }
     db.init_app(app)
     app.extensions["settings"] = settings
-    app.extensions["vault"] = Vault.of(settings.secret_key)
+    app.extensions["vault"] = Vault.of(settings.secret_key, settings.secret_key_previous)
     app.extensions["redis"] = connect_redis(settings.redis_url)
     app.extensions["queue_redis"] = connect_redis(settings.queue_redis_url or settings.redis_url)
 

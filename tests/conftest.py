@@ -21,19 +21,20 @@ from app.config import Settings
 from deploy.local import embedded
 from tests import local_model
 from tests.gateway_process import ROOT, Gateway, close_app
+from tests.oidc import program
 from tests.upstream import Upstream
 
 TEMPLATE = embedded.DATABASE
 ROLES = ("gateway_app", "gateway_ingest")
 
 
-MISSING = {"model": not local_model.EXISTS, "browser": shutil.which("chromium") is None}
+MISSING = {"model": not local_model.EXISTS, "browser": shutil.which("chromium") is None, "oidc": not program.EXISTS}
 """What tests with these marks need, and whether it is missing here."""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the tests whose real model or browser is not here."""
+    """Deselect the tests whose real model, browser or identity provider is not here."""
     missing = [mark for mark in MISSING if MISSING[mark]]
     without = [item for item in items if any(item.get_closest_marker(mark) for mark in missing)]
     if without:

@@ -58,8 +58,9 @@ class Browser:
         return Context().run(partial(self.client.open, path, **options))
 
     def _visitors_token(self) -> str:
-        """The token in the forms of somebody who is not signed in."""
-        return re.findall(r'name="csrf_token" value="([^"]+)"', self.get("/sign-in").get_data(as_text=True))[0]
+        """The token in the forms of somebody who is not signed in, from a page that needs no database."""
+        page = self.get("/sign-in/callback").get_data(as_text=True)
+        return re.findall(r'name="csrf_token" value="([^"]+)"', page)[0]
 
     def send(self, method: str, path: str, form: Mapping[str, object] | None = None, **options: Any) -> Any:
         return self.get(path, **options) if method == "GET" else self.post(path, form, **options)
@@ -68,7 +69,7 @@ class Browser:
 def person(*, platform_role: str | None = None, name: str = "Somebody", password: str | None = None) -> Person:
     """Make an account and sign it in."""
     email = f"{unique('person')}@example.test"
-    row = UserRow(user_id=new_id(), email=email, name=name, platform_role=platform_role)
+    row = UserRow(user_id=new_id(), email=email, name=name, granted_platform_role=platform_role)
     row.password_hash = passwords.hash_of(password) if password else None
     with transaction(PLATFORM_ID) as session:
         session.add(row)

@@ -100,7 +100,7 @@ def _joined(statement: Any) -> Any:
 def _wanted(statement: Any, workspace_id: UUID, wanted: Wanted) -> Any:
     statement = _joined(statement).where(KeyRow.workspace_id == workspace_id, KeyRow.state == wanted.state)
     if wanted.search:
-        columns = (KeyRow.name, ApplicationRow.name, KeyRow.prefix, KeyRow.last4)
+        columns = (KeyRow.name, ApplicationRow.name, KeyRow.prefix, KeyRow.last4, KeyRow.token_value)
         statement = statement.where(or_(*(column.icontains(wanted.search, autoescape=True) for column in columns)))
     if wanted.application_id:
         statement = statement.where(KeyRow.application_id == wanted.application_id)

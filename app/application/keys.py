@@ -15,10 +15,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.application import limits as limit_rules
-from app.application import secrets
+from app.application import secrets, tokens
 from app.application.limits import Limits
 from app.application.tables import ApplicationRow, KeyIndexRow, KeyRow
-from app.crypto import PEPPER_VERSION
+from app.application.tokens import Token
 from app.extensions import transaction, vault
 from app.logging import audit
 from app.units import PLATFORM_ID, new_id, utc_now
@@ -30,7 +30,7 @@ __all__ = ["Key", "KeyChange", "Limits", "MadeBefore", "NewKey", "SecretTaken", 
 ALL_MODELS = "*"
 KINDS = ("proxy", "management")
 Facts = dict[str, Any]
-NOT_AUDITED = ("workspace_id", "key_id", "revision", "created_at")
+NOT_AUDITED = ("workspace_id", "key_id", "revision", "created_at", "token_value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,11 @@ class Key:
     managed_by: str
     created_at: datetime
     revoked_at: datetime | None
+    owner_id: UUID | None
+    suspended_at: datetime | None
+    """Since when its owner's account is deactivated."""
+    token: Token | None
+    """What stands for a key of kind 'workload', which has no secret."""
     revision: int = field(compare=False)
     """Counts changes: a form that was made from another one is out of date."""
 
@@ -78,6 +83,7 @@ class KeyChange(TypedDict, total=False):
     models: list[str]
     limits: Limits
     expires_at: datetime | None
+    owner_id: UUID | None
 
 
 class MadeBefore(Exception):
@@ -105,6 +111,7 @@ def create(  # noqa: PLR0913 - a key is all of this
     kind: str = "proxy",
     managed_by: str = "console",
     key_id: UUID | None = None,
+    owner_id: UUID | None = None,
 ) -> NewKey:
     """Make a key, with a secret of our own unless one is given; raise `Invalid` for what cannot be stored.
 
@@ -114,17 +121,18 @@ def create(  # noqa: PLR0913 - a key is all of this
     token = secrets.generate() if secret is None else secrets.given(secret)
     row = KeyRow(workspace_id=workspace_id, key_id=key_id or new_id(), application_id=application_id, name=name)
     row.kind, row.managed_by, row.state, row.expires_at = kind, managed_by, "active", expires_at
-    row.models = check_models(models)
-    _set_limits(row, limits)
+    row.models, row.owner_id = check_models(models), owner_id
+    set_limits(row, limits)
     with transaction(workspace_id) as session, names.unique("a key", name):
         twins.wait(session, row.key_id)
         if session.get(KeyRow, (workspace_id, row.key_id)):
             raise MadeBefore
-        _check_place(session, row)
+        _check_kind(row)
+        check_place(session, row)
         row.revision = revisions.bump_keys()
         set_secret(session, row, token)
         session.flush()
-        _note("create", row)
+        note("create", row)
         return NewKey(row.key_id, token.token)
 
 
@@ -138,17 +146,19 @@ def update(workspace_id: UUID, key_id: UUID, **change: Unpack[KeyChange]) -> Non
     """Change what is given and leave the rest."""
     with transaction(workspace_id) as session:
         row = _to_change(session, workspace_id, key_id)
-        before = _facts(row)
+        before = facts(row)
         if "name" in change:
             _rename(session, row, change["name"])
         if "models" in change:
             row.models = check_models(change["models"])
         if "limits" in change:
-            _set_limits(row, change["limits"])
+            set_limits(row, change["limits"])
         if "expires_at" in change:
             row.expires_at = change["expires_at"]
+        if "owner_id" in change:
+            _set_owner(row, change["owner_id"])
         row.revision = revisions.bump_keys()
-        _note("update", row, before)
+        note("update", row, before)
 
 
 def replace_secret(workspace_id: UUID, key_id: UUID, secret: str | None = None) -> NewKey:
@@ -156,11 +166,11 @@ def replace_secret(workspace_id: UUID, key_id: UUID, secret: str | None = None) 
     token = secrets.generate() if secret is None else secrets.given(secret)
     with transaction(workspace_id) as session:
         row = _to_change(session, workspace_id, key_id)
-        before = _facts(row)
+        before = facts(row)
         _forget_secrets(session, row)
         row.revision = revisions.bump_keys()
         set_secret(session, row, token)
-        _note("replace_secret", row, before, {"secret_change": "replaced"})
+        note("replace_secret", row, before, {"secret_change": "replaced"})
         return NewKey(key_id, token.token)
 
 
@@ -172,7 +182,7 @@ def release_secret(workspace_id: UUID, key_id: UUID) -> None:
             raise Invalid("secret", f"belongs to the active key {row.name!r}")
         _forget_secrets(session, row)
         row.revision = revisions.bump_keys()
-        _note("release_secret", row, _facts(row), {"secret_change": "dropped"})
+        note("release_secret", row, facts(row), {"secret_change": "dropped"})
 
 
 def has_secret(workspace_id: UUID, key_id: UUID) -> bool:
@@ -186,18 +196,18 @@ def revoke(workspace_id: UUID, key_id: UUID, *, now: datetime | None = None) -> 
     """Stop a key for good or until `reinstate`; its row stays for the bill."""
     with transaction(workspace_id) as session:
         row = _to_change(session, workspace_id, key_id)
-        before = _facts(row)
+        before = facts(row)
         row.state, row.revoked_at, row.revision = "revoked", now or utc_now(), revisions.bump_keys()
-        _note("revoke", row, before)
+        note("revoke", row, before)
 
 
 def reinstate(workspace_id: UUID, key_id: UUID) -> None:
     """Let a revoked key work again, with the secret that it had."""
-    with transaction(workspace_id) as session:
+    with transaction(workspace_id) as session, tokens.free():
         row = _to_change(session, workspace_id, key_id)
-        before = _facts(row)
+        before = facts(row)
         row.state, row.revoked_at, row.revision = "active", None, revisions.bump_keys()
-        _note("reinstate", row, before)
+        note("reinstate", row, before)
 
 
 def refresh(workspace_id: UUID) -> None:
@@ -217,7 +227,7 @@ def all_of(workspace_id: UUID) -> list[Key]:
 def owner_of(secret: str) -> tuple[UUID, UUID] | None:
     """Say whose secret it is: workspace and key. Sees every workspace; for the platform's own use."""
     with transaction(PLATFORM_ID) as session:
-        return _owner(session, vault().hash_key(secret.encode()))
+        return _owner(session, secret)
 
 
 def unenforced(workspace_id: UUID) -> list[Unenforced]:
@@ -246,12 +256,15 @@ def check_models(models: Sequence[str]) -> list[str]:
     return [names.check("models", model) for model in models]
 
 
-def _check_place(session: Session, row: KeyRow) -> None:
-    """Refuse a kind without its place, an application of somebody else, and a name that is taken."""
+def _check_kind(row: KeyRow) -> None:
     if row.kind not in KINDS:
         raise Invalid("kind", f"must be one of {', '.join(KINDS)}")
     if row.kind == "proxy" and row.application_id is None:
         raise Invalid("application", "a proxy key belongs to an application")
+
+
+def check_place(session: Session, row: KeyRow) -> None:
+    """Refuse an application of somebody else, and a name that is taken."""
     if row.application_id and not session.get(ApplicationRow, (row.workspace_id, row.application_id)):
         raise NotFound(f"there is no application {row.application_id}")
     same_place = KeyRow.application_id == row.application_id if row.application_id else KeyRow.application_id.is_(None)
@@ -266,7 +279,13 @@ def _rename(session: Session, row: KeyRow, name: str) -> None:
         session.flush()
 
 
-def _set_limits(row: KeyRow, limits: Limits) -> None:
+def _set_owner(row: KeyRow, owner_id: UUID | None) -> None:
+    """Give the key to somebody else or to nobody; what it was suspended for was the owner before."""
+    if owner_id != row.owner_id:
+        row.owner_id, row.suspended_at = owner_id, None
+
+
+def set_limits(row: KeyRow, limits: Limits) -> None:
     limit_rules.check(limits)
     row.limit_requests_per_min, row.limit_tokens_per_min = limits.requests_per_min, limits.tokens_per_min
     row.limit_parallel = limits.parallel
@@ -275,14 +294,16 @@ def _set_limits(row: KeyRow, limits: Limits) -> None:
 
 def set_secret(session: Session, row: KeyRow, token: secrets.Secret) -> None:
     """Open the key with one more secret; raise `SecretTaken`."""
-    digest = vault().hash_key(token.token.encode())
-    owner = _owner(session, digest)
+    if row.kind == tokens.KIND:
+        raise Invalid("secret", "is nothing that this key has; a token stands for it")
+    owner = _owner(session, token.token)
     if owner:
         raise SecretTaken(*owner)
     row.prefix, row.last4 = token.prefix, token.last4
     session.add(row)
     session.flush()
-    index = KeyIndexRow(hash=digest, pepper_version=PEPPER_VERSION, workspace_id=row.workspace_id, key_id=row.key_id)
+    index = KeyIndexRow(hash=vault().hash_key(token.token.encode()), workspace_id=row.workspace_id, key_id=row.key_id)
+    index.pepper_version = vault().newest.pepper_version
     session.add(index)
 
 
@@ -291,9 +312,11 @@ def _forget_secrets(session: Session, row: KeyRow) -> None:
     session.execute(sql.delete(KeyIndexRow).where(*mine))
 
 
-def _owner(session: Session, digest: bytes) -> tuple[UUID, UUID] | None:
+def _owner(session: Session, secret: str) -> tuple[UUID, UUID] | None:
+    token = secret.encode()
+    digests = [vault().hash_key(token), *vault().older_hashes(token)]
     columns = select(KeyIndexRow.workspace_id, KeyIndexRow.key_id)
-    found = session.execute(columns.where(KeyIndexRow.hash == digest)).first()
+    found = session.execute(columns.where(KeyIndexRow.hash.in_(digests))).first()
     return (found.workspace_id, found.key_id) if found else None
 
 
@@ -309,14 +332,17 @@ def _to_change(session: Session, workspace_id: UUID, key_id: UUID) -> KeyRow:
     return _row(session, workspace_id, key_id, with_for_update={"key_share": True})
 
 
-def _facts(row: KeyRow) -> Facts:
-    """Write a key down for the audit trail. `prefix` and `last4` are what people may see of its secret."""
+def facts(row: KeyRow) -> Facts:
+    """Write a key down for the audit trail. `prefix` and `last4` are what people may see of its secret.
+
+    `accepts` is the claim's value of a token, under a name that is not taken for a secret's.
+    """
     columns = [column.key for column in KeyRow.__table__.columns if column.key not in NOT_AUDITED]
-    return {name: getattr(row, name) for name in columns}
+    return {name: getattr(row, name) for name in columns} | ({"accepts": row.token_value} if row.token_value else {})
 
 
-def _note(action: str, row: KeyRow, before: Facts | None = None, more: Facts | None = None) -> None:
-    after = _facts(row) | (more or {})
+def note(action: str, row: KeyRow, before: Facts | None = None, more: Facts | None = None) -> None:
+    after = facts(row) | (more or {})
     audit.record(f"key.{action}", kind="key", id=row.key_id, name=row.name, before=before, after=after)
 
 
@@ -344,4 +370,7 @@ def value(row: KeyRow) -> Key:
         revision=row.revision,
         created_at=row.created_at,
         revoked_at=row.revoked_at,
+        owner_id=row.owner_id,
+        suspended_at=row.suspended_at,
+        token=tokens.of(row),
     )

@@ -26,9 +26,9 @@ class Secret:
     last4: str
 
 
-def generate() -> Secret:
-    """Make a new key from the system's randomness."""
-    stem = f"gw_{_random(ID_LENGTH)}_{_random(SECRET_LENGTH)}"
+def generate(mark: str = "") -> Secret:
+    """Make a new key from the system's randomness; `mark` is how its shown part begins."""
+    stem = f"gw_{mark}{_random(ID_LENGTH - len(mark))}_{_random(SECRET_LENGTH)}"
     token = f"{stem}_{checksum(stem)}"
     return Secret(token, token[:11], token[-4:])
 

@@ -33,7 +33,11 @@ class ApplicationRow(Base):
 
 
 class KeyRow(Base):
-    """An API key without its secret. A null limit is none, 0 is nothing; `{*}` is every model."""
+    """An API key without its secret. A null limit is none, 0 is nothing; `{*}` is every model.
+
+    A key of kind 'workload' has no secret of ours: a token of an identity provider stands for it, which
+    names an app role or a client. `suspended_at`: its owner's account is deactivated.
+    """
 
     __tablename__ = "api_key"
 
@@ -56,13 +60,37 @@ class KeyRow(Base):
     revision: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     revoked_at: Mapped[datetime | None]
+    owner_id: Mapped[UUID | None]
+    suspended_at: Mapped[datetime | None]
+    token_provider_id: Mapped[UUID | None]
+    token_tenant: Mapped[str | None]
+    token_claim: Mapped[str | None]
+    token_value: Mapped[str | None]
 
     __table_args__ = (
         ForeignKeyConstraint(
             ["workspace_id", "application_id"], ["application.workspace_id", "application.application_id"]
         ),
         UniqueConstraint("workspace_id", "application_id", "name"),
-        CheckConstraint("kind in ('proxy', 'management')", name="kind"),
+        ForeignKeyConstraint(["owner_id"], ["user_account.user_id"]),
+        ForeignKeyConstraint(["token_provider_id"], ["identity_provider.provider_id"]),
+        CheckConstraint("kind in ('proxy', 'management', 'workload')", name="kind"),
+        CheckConstraint("token_claim in ('app_role', 'client')", name="token_claim"),
+        CheckConstraint(
+            "(kind = 'workload') = (num_nonnulls(token_provider_id, token_tenant, token_claim, token_value) = 4)"
+            " and (kind = 'workload' or num_nonnulls(token_provider_id, token_tenant, token_claim, token_value) = 0)",
+            name="token",
+        ),
+        Index(
+            "ix_api_key_token",
+            "token_provider_id",
+            "token_tenant",
+            "token_claim",
+            "token_value",
+            unique=True,
+            postgresql_where=text("kind = 'workload' and state = 'active'"),
+        ),
+        Index("ix_api_key_owner_id", "owner_id", postgresql_where=text("owner_id is not null")),
         CheckConstraint("kind = 'management' or application_id is not null", name="application"),
         CheckConstraint("state in ('active', 'revoked')", name="state"),
         CheckConstraint("budget_period in ('hour', 'day', 'week', 'month', 'total')", name="budget_period"),

@@ -1,4 +1,4 @@
-"""Who is calling the proxy: API keys in process memory, looked up by hash.
+"""Who is calling the proxy: API keys in process memory, looked up by hash; tokens by what they name.
 
 Filled from `keys_since(revision)`; a key that was revoked, archived or let expire is gone here
 within a second of the change.
@@ -11,10 +11,15 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
+from app.auth.workloads import Token, Trust
+from app.networks import Networks
 from app.units import bucket_of, bucket_tag
 
 PROXY = "proxy"
 MANAGEMENT = "management"
+WORKLOAD = "workload"
+Name = tuple[Trust, str, str]
+"""Whose tokens, which claim and its value: what stands for a key of kind 'workload'."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +34,8 @@ class Caller:
     requests_per_min: int | None
     expires_at: float | None
     timezone: str
+    networks: Networks | None
+    """Where the workspace's keys may be used from; None: anywhere."""
     tag: str
     shown: Mapping[str, str]
     """The ids as text, for the log."""
@@ -44,6 +51,9 @@ class Callers:
     def __init__(self) -> None:
         self._by_hash: dict[bytes, tuple[Caller, float | None]] = {}
         self._hashes: dict[UUID, tuple[bytes, ...]] = {}
+        self._names: dict[UUID, tuple[Name, Caller]] = {}
+        self._by_name: dict[Name, list[Caller]] = {}
+        self._by_issuer: dict[str, dict[Trust, None]] = {}
 
     def __len__(self) -> int:
         """The number of active keys."""
@@ -59,6 +69,19 @@ class Callers:
             return None
         return None if caller.expires_at is not None and now >= caller.expires_at else caller
 
+    def trusts(self, issuer: str) -> Iterable[Trust]:
+        """List whose tokens are accepted of those that name this issuer."""
+        return self._by_issuer.get(issuer, ())
+
+    def named_by(self, token: Token, now: float) -> list[Caller]:
+        """List the active keys for which a token stands; `now` in Unix seconds."""
+        found: list[Caller] = []
+        for trust in self.trusts(token.issuer):
+            if trust.discovery == token.discovery and trust.audiences & token.audiences:
+                for claim, value in token.names:
+                    found += self._by_name.get((trust, claim, value), ())
+        return [one for one in found if one.expires_at is None or now < one.expires_at]
+
     def update(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Take the rows of `keys_since`: set the active keys, forget the others.
 
@@ -66,11 +89,14 @@ class Callers:
         """
         changed = list(rows)
         for row in changed:
+            self._names.pop(row["key_id"], None)
             for old in self._hashes.pop(row["key_id"], ()):
                 self._by_hash.pop(old, None)
         for row in changed:
             if row["active"]:
                 self._add(row)
+        if any(row["kind"] == WORKLOAD for row in changed):
+            self._index_names()
 
     def _add(self, row: Mapping[str, Any]) -> None:
         caller = _caller(row)
@@ -78,6 +104,18 @@ class Callers:
         self._hashes[caller.key_id] = tuple(secrets)
         for key_hash, valid_until in secrets.items():
             self._by_hash[key_hash] = (caller, valid_until)
+        if row["kind"] == WORKLOAD and row["token_kind"] and row["token_audience"]:
+            self._names[caller.key_id] = (_name(row), caller)
+
+    def _index_names(self) -> None:
+        """Make both indexes anew: such keys are few, and change seldom."""
+        by_name: dict[Name, list[Caller]] = {}
+        by_issuer: dict[str, dict[Trust, None]] = {}
+        for name, caller in self._names.values():
+            by_name.setdefault(name, []).append(caller)
+            for issuer in name[0].issuers:
+                by_issuer.setdefault(issuer, {})[name[0]] = None
+        self._by_name, self._by_issuer = by_name, by_issuer
 
 
 def _caller(row: Mapping[str, Any]) -> Caller:
@@ -91,9 +129,15 @@ def _caller(row: Mapping[str, Any]) -> Caller:
         requests_per_min=row["limit_requests_per_min"],
         expires_at=row["expires_at"].timestamp() if row["expires_at"] else None,
         timezone=row["timezone"],
+        networks=Networks.of(row["networks"]) or None,
         tag=bucket_tag(bucket_of(row["workspace_id"])),
         shown=MappingProxyType({"workspace": str(row["workspace_id"]), "key": str(row["key_id"])}),
     )
+
+
+def _name(row: Mapping[str, Any]) -> Name:
+    trust = Trust(row["token_kind"], row["token_authority"], row["token_tenant"], row["token_audience"])
+    return trust, row["token_claim"], row["token_value"]
 
 
 def _seconds(text: str | None) -> float | None:

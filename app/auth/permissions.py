@@ -24,6 +24,8 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "workspace.manage": frozenset({"owner"}),
     "members.read": _EVERYBODY,
     "members.manage": _ADMINS,
+    "mappings.read": _ADMINS | {PLATFORM_AUDITOR},
+    "mappings.manage": _ADMINS,
     "applications.read": _EVERYBODY,
     "applications.manage": _BUILDERS,
     "keys.read": _EVERYBODY,

@@ -35,9 +35,13 @@ class Wait(Exception):
         self.until = until
 
 
-def begin(email: str, ip: str, *, now: datetime) -> UUID:
-    """Note a try before it is looked at, so that a hundred at once are counted; raise `Wait` when it comes too early."""
-    address, network = vault().sign(b"sign-in address", email.encode()), network_of(ip)
+def begin(email: str, ip: str, *, now: datetime, what: str = "address") -> UUID:
+    """Note a try before it is looked at, so that a hundred at once are counted; raise `Wait` when it comes too early.
+
+    `what` is tried: a password at an address, or a code, whose tries are counted apart, so that who knows the
+    password cannot begin to count anew by giving it again.
+    """
+    address, network = vault().sign(b"sign-in " + what.encode(), email.encode()), network_of(ip)
     with transaction(PLATFORM_ID) as session:
         _lock(session, address)
         _lock(session, vault().sign(b"sign-in network", network.encode()))

@@ -22,10 +22,15 @@ MOST_FOUND = 500
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A person with what his password is checked against. None: no password opens it."""
+    """A person with what his password is checked against. None: no password opens it.
+
+    `is_admin_by_hand` leaves out whom a mapping makes the platform's admin.
+    """
 
     person: Person
     password_hash: str | None = field(repr=False)
+    has_second_factor: bool
+    is_admin_by_hand: bool
 
 
 def ensure_admin(email: str, password: str) -> bool:
@@ -40,7 +45,7 @@ def ensure_admin(email: str, password: str) -> bool:
         return True
 
 
-def create(email: str, name: str, password_hash: str) -> UUID:
+def create(email: str, name: str, password_hash: str | None) -> UUID:
     """Make an account without any role; raise `Invalid` for a bad name or a taken address.
 
     The hash is made before: hashing takes long, and no transaction is held meanwhile.
@@ -66,7 +71,7 @@ def to_sign_in(email: str) -> Account | None:
     mine = (UserRow.email == invitations.normal_email(email), UserRow.disabled_at.is_(None))
     with transaction(PLATFORM_ID) as session:
         row = session.scalars(select(UserRow).where(*mine)).first()
-        return Account(_person(row), row.password_hash) if row else None
+        return _account(row) if row else None
 
 
 def set_password_hash(user_id: UUID, password_hash: str) -> None:
@@ -92,9 +97,10 @@ def matching(search: str, among: Collection[UUID]) -> list[UUID]:
         return list(session.scalars(found))
 
 
-def _add(email: str, name: str, password_hash: str, *, platform_role: str | None = None) -> UUID:
+def _add(email: str, name: str, password_hash: str | None, *, platform_role: str | None = None) -> UUID:
     address = invitations.check_email(email)
-    row = UserRow(user_id=new_id(), email=address, name=name, platform_role=platform_role, password_hash=password_hash)
+    row = UserRow(user_id=new_id(), email=address, name=name, password_hash=password_hash)
+    row.granted_platform_role = platform_role
     after = {"email": address, "name": name, "platform_role": platform_role}
     try:
         with transaction(PLATFORM_ID) as session:
@@ -104,6 +110,15 @@ def _add(email: str, name: str, password_hash: str, *, platform_role: str | None
     except IntegrityError as error:
         raise Invalid("email", "has an account already") from error
     return row.user_id
+
+
+def _account(row: UserRow) -> Account:
+    return Account(
+        _person(row),
+        row.password_hash,
+        has_second_factor=row.totp_confirmed_at is not None,
+        is_admin_by_hand=row.granted_platform_role == "admin",
+    )
 
 
 def _person(row: UserRow) -> Person:

@@ -2,11 +2,19 @@
 
 from flask import Flask
 
+from app.cli.accounts import allow_passwords, end_sessions, reset_totp
 from app.cli.apply import apply
 from app.cli.bootstrap import bootstrap
+from app.cli.networks import allow_networks
+from app.cli.rotate import rotate_secrets
 
 
 def register(app: Flask) -> None:
     """Add the commands to the app."""
     app.cli.add_command(apply)
     app.cli.add_command(bootstrap)
+    app.cli.add_command(allow_networks)
+    app.cli.add_command(rotate_secrets)
+    app.cli.add_command(reset_totp)
+    app.cli.add_command(end_sessions)
+    app.cli.add_command(allow_passwords)

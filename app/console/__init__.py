@@ -3,24 +3,34 @@
 from flask import Flask
 
 from app.console import (
+    account,
     applications,
     assets,
     audit,
     errors,
     guard,
+    identity_providers,
     keys,
+    local_sign_in,
+    mappings,
     members,
     models,
     navigation,
     overview,
+    people,
     platform,
+    platform_mappings,
     providers,
+    provisioning,
     render,
+    require_sso,
     settings,
     sign_in,
+    sso,
     style,
     usage,
     wording,
+    workload_tokens,
     workspaces,
 )
 
@@ -28,15 +38,25 @@ NOUNS = (
     style,
     navigation,
     sign_in,
+    local_sign_in,
+    sso,
+    account,
     workspaces,
     overview,
     usage,
     members,
+    mappings,
     audit,
     applications,
     keys,
+    workload_tokens,
     models,
     platform,
+    people,
+    identity_providers,
+    require_sso,
+    provisioning,
+    platform_mappings,
     providers,
     settings,
 )
@@ -49,7 +69,7 @@ for _noun in NOUNS:
 
 def register(app: Flask) -> None:
     """Mount the pages. Comes after the API, whose errors stay its own."""
-    for part in (render, assets, wording, navigation, guard):
+    for part in (render, assets, wording, navigation, provisioning, require_sso, guard):
         part.init_app(app)
     app.jinja_env.globals["csrf_token"] = guard.csrf_token  # macros see only what is global
     for noun in NOUNS:

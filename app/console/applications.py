@@ -6,8 +6,9 @@ from uuid import UUID
 
 from flask import Blueprint, Response, abort, url_for
 
-from app.application import applications, key_list
+from app.application import applications, key_list, workload_keys
 from app.application.applications import Application
+from app.auth import token_issuers
 from app.billing import recent
 from app.console import forms, render
 from app.console.forms import Form
@@ -125,7 +126,10 @@ def _editable(workspace_id: UUID, application_id: UUID) -> Application:
 
 def _about(workspace_id: UUID, application: Application) -> dict[str, Any]:
     counts = key_list.count_by_application(workspace_id, [application.application_id])
-    return {"application": application, "key_count": counts.get(application.application_id, 0)}
+    tokens = workload_keys.of_application(workspace_id, application.application_id)
+    issuers = token_issuers.provider_names() if tokens else {}
+    key_count = counts.get(application.application_id, 0)
+    return {"application": application, "key_count": key_count, "tokens": tokens, "issuers": issuers}
 
 
 def _address(workspace_id: UUID, application_id: UUID) -> str:

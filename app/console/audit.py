@@ -23,13 +23,17 @@ KINDS = (
     "deployment",
     "export",
     "file",
+    "group",
     "invitation",
     "key",
+    "mapping",
     "member",
     "model",
     "person",
     "price",
     "provider",
+    "scim_token",
+    "secrets",
     "workspace",
 )
 OUTCOMES = ("done", "refused", "failed")

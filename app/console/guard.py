@@ -26,8 +26,9 @@ from app.auth import permissions, sessions
 from app.auth.sessions import Person
 from app.console import origin, render
 from app.errors import NotAllowed
-from app.extensions import vault
+from app.extensions import settings, vault
 from app.logging import audit
+from app.networks import Networks
 from app.units import PLATFORM_ID, utc_now
 from app.workspace import members
 from app.workspace.names import NotFound
@@ -38,7 +39,15 @@ VISIT_COOKIE = "gateway_visit"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 FAILED = 500
 NOTED = frozenset({400, 401, 403, 404, 409, 422, FAILED})
-KINDS = {"settings": "workspace", "sign_in": "session"}
+KINDS = {
+    "settings": "workspace",
+    "sign_in": "session",
+    "local_sign_in": "session",
+    "people": "person",
+    "require_sso": "sign_in_policy",
+    "workload_tokens": "key",
+    "platform_mappings": "mapping",
+}
 """What pages are about, where it is not their name without its s."""
 MOST_NOTES_PER_MIN = 300
 """Of refusals to nobody in particular, in one process: a flood of them must not fill the audit trail."""
@@ -89,6 +98,8 @@ def requires(permission: str) -> Callable[[View], View]:
         @wraps(view)
         def guarded(**arguments: Any) -> Response:
             with _arrival(arguments.get("workspace_id")) as found:
+                with _refusals_noted():
+                    _check_network(settings().console_networks, "The console")
                 if found is None:
                     _note(401)
                     return _to_sign_in()
@@ -108,7 +119,8 @@ def open_to_all(view: View) -> View:
     @wraps(view)
     def opened(**arguments: Any) -> Response:
         with _arrival(None), _refusals_noted():
-            _check_form(tokens=(_session_token(), _visit_token()))
+            _check_network(settings().console_networks, "The console")
+            _check_form(tokens=(*_session_tokens(), *_visit_tokens()))
             return _with_visit(_noted(make_response(view(**arguments))))
 
     opened.permission = None  # type: ignore[attr-defined]
@@ -130,7 +142,7 @@ def here_or_none() -> Here | None:
 
 def csrf_token() -> str:
     """The token that forms of this page carry."""
-    return _session_token() or _visit_token()
+    return (_session_tokens() or _visit_tokens())[0]
 
 
 def remember(response: Response, token: str) -> Response:
@@ -140,7 +152,7 @@ def remember(response: Response, token: str) -> Response:
 
 def forget(response: Response) -> Response:
     """Take the session's cookie from the browser."""
-    response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="Lax", secure=request.is_secure)
+    response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="Lax", secure=origin.is_https())
     return response
 
 
@@ -190,32 +202,41 @@ def _actor(found: Here | None) -> audit.Actor:
 
 
 def _check(found: Here, permission: str, arguments: dict[str, Any]) -> None:
-    """Stop at the first thing that is wrong: the place, the form, the role."""
+    """Stop at the first thing that is wrong: the place, the network, the form, the role."""
     if "workspace_id" in arguments and found.workspace is None:
         abort(404)
-    _check_form(tokens=(_session_token(),))
+    if found.workspace:
+        _check_network(found.workspace.networks, "This workspace")
+    _check_form(tokens=_session_tokens())
     if not found.may(permission):
         abort(403)
+
+
+def _check_network(allowed: Networks, what: str) -> None:
+    """Refuse whoever comes from elsewhere, naming the address, so that an admin can be asked to allow it."""
+    if allowed and not allowed.hold(address := origin.address()):
+        abort(403, f"{what} may not be used from your network. Your address is {address}.")
 
 
 def _check_form(*, tokens: tuple[str, ...]) -> None:
     if request.method in SAFE_METHODS:
         return
     given = request.headers.get("X-CSRFToken") or request.form.get("csrf_token", "")
-    if not any(token and hmac.compare_digest(token.encode(), given.encode()) for token in tokens):
+    if not any(hmac.compare_digest(token.encode(), given.encode()) for token in tokens):
         abort(403, STALE_FORM)
 
 
-def _session_token() -> str:
-    return sessions.form_token(session_cookie()) if here_or_none() else ""
+def _session_tokens() -> tuple[str, ...]:
+    return sessions.form_tokens(session_cookie()) if here_or_none() else ()
 
 
-def _visit_token() -> str:
-    """The form token of somebody who is not signed in; it hangs on a cookie of its own."""
+def _visit_tokens() -> tuple[str, ...]:
+    """The form tokens of somebody who is not signed in; they hang on a cookie of its own."""
     visit = request.environ.get(_VISIT) or request.cookies.get(VISIT_COOKIE)
     if not visit:
         visit = request.environ[_VISIT] = secrets.token_urlsafe(16)
-    return base64.urlsafe_b64encode(vault().sign(b"visit", visit.encode())).decode().rstrip("=")
+    signatures = vault().signatures(b"visit", visit.encode())
+    return tuple(base64.urlsafe_b64encode(one).decode().rstrip("=") for one in signatures)
 
 
 def _with_visit(response: Response) -> Response:
@@ -225,7 +246,7 @@ def _with_visit(response: Response) -> Response:
 
 def _set_cookie(response: Response, name: str, value: str) -> Response:
     """Set a cookie that no script reads, that ends with the browser and travels over https where we are reached so."""
-    response.set_cookie(name, value, httponly=True, samesite="Lax", secure=request.is_secure, path="/")
+    response.set_cookie(name, value, httponly=True, samesite="Lax", secure=origin.is_https(), path="/")
     return response
 
 
@@ -267,7 +288,7 @@ def _note(status: int) -> None:
     foreign = status == 404 and "workspace_id" in arguments and found is not None and found.workspace is None
     if status not in NOTED or (request.method in SAFE_METHODS and not foreign):
         return
-    if audit.written() != request.environ[_WRITTEN] or (found is None and not _room_for_a_note()):
+    if audit.written() != request.environ[_WRITTEN] or (found is None and not room_for_a_note()):
         return
     pages, _, verb = (request.endpoint or "").partition(".")
     kind = KINDS.get(pages) or pages.removesuffix("s")
@@ -277,7 +298,7 @@ def _note(status: int) -> None:
     audit.refused(workspace_id, f"{kind}.{verb}", outcome="failed" if status == FAILED else "refused", **about)
 
 
-def _room_for_a_note() -> bool:
+def room_for_a_note() -> bool:
     """Tell whether this process has noted few enough refusals to nobody within the last minute."""
     now = time.monotonic()
     while _nobodys and now - _nobodys[0] > 60:

@@ -11,8 +11,9 @@ from flask import Blueprint, Response, abort, request, url_for
 from app.application import applications, key_list, keys, rotation
 from app.application.key_list import Listed, Wanted
 from app.application.keys import ALL_MODELS, MadeBefore
+from app.auth import key_owners, token_issuers, users
 from app.billing import recent
-from app.console import forms, key_form, render
+from app.console import forms, key_form, origin, render
 from app.console.guard import here, requires
 from app.model import models
 from app.units import utc_now
@@ -47,8 +48,9 @@ def index(workspace_id: UUID) -> Response:
         wanted = _only_stale(workspace_id, wanted, since=now - timedelta(days=int(stale)), after=after)
     found = key_list.page(workspace_id, wanted, now=now, after=after)
     last_used = recent.last_used(workspace_id, [one.key.key_id for one in found.items])
+    owners = users.of({one.key.owner_id for one in found.items if one.key.owner_id})
     values: dict[str, Any] = {"found": found, "wanted": wanted, "stale": stale, "now": now, "after": after}
-    return render.page(TEMPLATE, block="rows", view="list", last_used=last_used, **values)
+    return render.page(TEMPLATE, block="rows", view="list", last_used=last_used, owners=owners, **values)
 
 
 @blueprint.get("/new")
@@ -103,7 +105,7 @@ def edit(workspace_id: UUID, key_id: UUID) -> Response:
     wanted = key_form.read(form, _zone(), found.key)
     if not form.problems:
         with form.refusals():
-            keys.update(workspace_id, key_id, **wanted)
+            key_owners.update(workspace_id, key_id, **wanted)
             return render.done(to=_address(workspace_id, key_id), toast="Saved. Proxies know within a second.")
     return render.problem(TEMPLATE, block="form", view="show", given=form, **_page(workspace_id, found))
 
@@ -112,7 +114,7 @@ def edit(workspace_id: UUID, key_id: UUID) -> Response:
 @requires("keys.manage")
 def confirm_rotate(workspace_id: UUID, key_id: UUID) -> Response:
     """Ask how long the old secret goes on."""
-    about = _about(_working(workspace_id, key_id))
+    about = _about(_with_secret(workspace_id, key_id))
     return render.page(TEMPLATE, block="rotate", view="rotate", given=forms.empty(overlap="24"), **about)
 
 
@@ -120,7 +122,7 @@ def confirm_rotate(workspace_id: UUID, key_id: UUID) -> Response:
 @requires("keys.manage")
 def rotate(workspace_id: UUID, key_id: UUID) -> Response:
     """Give the key a new secret and show it, this once."""
-    found = _working(workspace_id, key_id)
+    found = _with_secret(workspace_id, key_id)
     form, now = forms.sent(), utc_now()
     hours, revision = form.whole("overlap"), form.whole("revision")
     if revision is None or form.text("overlap") not in dict(OVERLAPS):
@@ -183,10 +185,17 @@ def _working(workspace_id: UUID, key_id: UUID) -> Listed:
     return found
 
 
+def _with_secret(workspace_id: UUID, key_id: UUID) -> Listed:
+    found = _working(workspace_id, key_id)
+    if found.key.token:
+        abort(409, "Tokens stand for this key. It has no secret that could be rotated.")
+    return found
+
+
 def _show_secret(workspace_id: UUID, key_id: UUID, secret: str) -> Response:
     about = _about(key_list.get(workspace_id, key_id, now=utc_now()))
     model = next(iter(key_form.named(about["key"].models) or models.names_of(workspace_id)), "MODEL")
-    address = request.url_root.rstrip("/")
+    address = origin.absolute("")
     return render.page(TEMPLATE, block="secret", view="secret", secret=secret, model=model, address=address, **about)
 
 
@@ -205,12 +214,17 @@ def _about(found: Listed) -> dict[str, Any]:
 def _page(workspace_id: UUID, found: Listed) -> dict[str, Any]:
     """Everything that a key's own page shows."""
     last_used = recent.last_used(workspace_id, [found.key.key_id]).get(found.key.key_id)
-    return _about(found) | {"last_used": last_used, "names": _names(workspace_id, found.key.models)}
+    token = found.key.token
+    issuer = token_issuers.provider_names().get(token.provider_id) if token else None
+    owners, owner_id = key_form.owners(workspace_id, found.key), found.key.owner_id
+    more: dict[str, Any] = {"owners": owners, "owner": dict(owners)[str(owner_id)] if owner_id else None}
+    more |= {"last_used": last_used, "issuer": issuer, "names": _names(workspace_id, found.key.models)}
+    return _about(found) | more
 
 
 def _choices(workspace_id: UUID) -> dict[str, Any]:
     open_ones = [one for one in applications.all_of(workspace_id) if not one.archived_at]
-    return {"applications": open_ones, "names": _names(workspace_id, ())}
+    return {"applications": open_ones, "names": _names(workspace_id, ()), "owners": key_form.owners(workspace_id)}
 
 
 def _names(workspace_id: UUID, known: Sequence[str]) -> list[str]:

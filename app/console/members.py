@@ -5,8 +5,8 @@ from uuid import UUID
 
 from flask import Blueprint, Response, request, url_for
 
-from app.auth import joining, users
-from app.console import forms, render
+from app.auth import joining, mappings, users
+from app.console import forms, origin, render
 from app.console.guard import here, requires
 from app.units import utc_now
 from app.workspace import invitations, members
@@ -52,7 +52,7 @@ def invite(workspace_id: UUID) -> Response:
         except invitations.MadeBefore:
             said = "This invitation was made a moment ago. Its link was shown then."
             return render.leave(_address(workspace_id), toast=said, tone="info")
-        link = url_for("sign_in.read_invitation", workspace_id=workspace_id, token=token, _external=True)
+        link = origin.absolute(url_for("sign_in.read_invitation", workspace_id=workspace_id, token=token))
         return render.page(TEMPLATE, block="link", view="link", link=link, email=email, **_about(workspace_id))
     return render.problem(TEMPLATE, block="form", view="invite", given=form, **_about(workspace_id))
 
@@ -71,11 +71,13 @@ def change_role(workspace_id: UUID, user_id: UUID) -> Response:
 @blueprint.post("/<uuid:user_id>/remove")
 @requires("members.manage")
 def remove(workspace_id: UUID, user_id: UUID) -> Response:
-    """Take a member out of the workspace."""
+    """Take a member out of the workspace, or only what he was given by hand when a mapping gives him a role too."""
     try:
-        members.remove(workspace_id, user_id, by=_by(), name=_name(user_id))
+        still = members.remove(workspace_id, user_id, by=_by(), name=_name(user_id))
     except Invalid as refused:
         return _refused(workspace_id, refused)
+    if still:
+        return _done(workspace_id, f"The role given by hand is gone. A mapping still gives the role {still}.")
     if user_id == here().person.user_id:
         return render.leave(url_for("workspaces.index"), toast="You have left the workspace.")
     return _done(workspace_id, "The member is removed.")
@@ -96,8 +98,9 @@ def _list(workspace_id: UUID) -> dict[str, Any]:
     found = members.page(workspace_id, only=only, after=after)
     people = users.of([one.user_id for one in found.items])
     invited = [] if search or after else invitations.open_of(workspace_id)
+    sources = mappings.sources(workspace_id, {one.user_id: one.mapped_role for one in found.items if one.mapped_role})
     about = {"found": found, "people": people, "invited": invited, "search": search, "after": after, "now": utc_now()}
-    return about | _about(workspace_id)
+    return about | {"sources": sources} | _about(workspace_id)
 
 
 def _about(workspace_id: UUID) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from app.workspace import members
 MOST_SHOWN = 12
 """How many workspaces the switcher lists; the page of workspaces has them all."""
 
+PLATFORM = "/platform"
+"""Pages below it have entries of their own."""
+
 blueprint = Blueprint("navigation", __name__)
 
 
@@ -50,6 +53,7 @@ OF_A_WORKSPACE: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry(text="Applications", path="applications", icon="boxes", permission="applications.read"),
             Entry(text="API keys", path="keys", icon="key-round", permission="keys.read"),
             Entry(text="Members", path="members", icon="users", permission="members.read"),
+            Entry(text="Mappings", path="mappings", icon="compass", permission="mappings.read"),
         ),
     ),
     (
@@ -63,7 +67,10 @@ OF_A_WORKSPACE: tuple[tuple[str, tuple[Entry, ...]], ...] = (
 )
 OF_THE_PLATFORM = (
     Entry(text="Workspaces", path="/workspaces", icon="layers", permission="console.enter"),
-    Entry(text="Platform", path="/platform", icon="server", permission="platform.read"),
+    Entry(text="Platform", path=PLATFORM, icon="server", permission="platform.read"),
+    Entry(text="People", path="/platform/people", icon="users", permission="platform.read"),
+    Entry(text="Sign-in", path="/platform/sign-in", icon="lock", permission="platform.read"),
+    Entry(text="Platform mappings", path="/platform/mappings", icon="compass", permission="platform.read"),
     Entry(text="Platform audit", path=f"/w/{PLATFORM_ID}/audit", icon="scroll-text", permission="platform.read"),
 )
 
@@ -94,5 +101,6 @@ def _links(entries: tuple[Entry, ...], now: Here) -> list[Link]:
 
 
 def _link(entry: Entry, href: str) -> Link:
-    current = request.path == href if href.endswith("/") else f"{request.path}/".startswith(f"{href}/")
+    exact = href.endswith("/") or href == PLATFORM
+    current = request.path == href if exact else f"{request.path}/".startswith(f"{href}/")
     return Link(text=entry.text, href=href, icon=entry.icon, current=current)

@@ -1,19 +1,29 @@
 """Where a request comes from and where its person wants to go. Nothing a client says is believed further than needed."""
 
-import ipaddress
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from flask import request
+
+from app import hosts
+from app.extensions import settings
 
 HOME = "/"
 NOT_AFTERWARDS = ("/sign-in", "/sign-out")
 
 
 def address() -> str:
-    """Find the client's address. A reverse proxy is believed when it runs on this machine, as gunicorn does it too."""
-    peer = request.remote_addr or ""
-    told = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-    return told if told and _is_address(told) and _is_loopback(peer) else peer
+    """Find the client's address. What proxies report is believed as far as TRUSTED_PROXIES goes."""
+    return hosts.client_address()
+
+
+def absolute(path: str) -> str:
+    """Make a path of ours an address for links and redirects: below PUBLIC_URL, else where this request came in."""
+    return hosts.absolute(path)
+
+
+def is_https() -> bool:
+    """Tell whether the person's browser reaches us over TLS: then cookies are Secure and HSTS is said."""
+    return request.is_secure or settings().public_url.startswith("https://")
 
 
 def user_agent() -> str:
@@ -35,7 +45,16 @@ def own_path(target: str) -> str:
         return HOME
     plain = target.isprintable() and "\\" not in target and " " not in target
     ours = not parts.scheme and not parts.netloc and target.startswith("/") and not target.startswith("//")
-    return target if plain and ours and not parts.path.startswith(NOT_AFTERWARDS) else HOME
+    fine = plain and ours and _stays_ours(parts.path) and not parts.path.startswith(NOT_AFTERWARDS)
+    return target if fine else HOME
+
+
+def _stays_ours(path: str) -> bool:
+    """Tell whether a path leads nowhere else when somebody on the way decodes it, as often as he likes."""
+    decoded = unquote(path)
+    if decoded != path:
+        return _stays_ours(decoded)
+    return path.isprintable() and "\\" not in path and not path.startswith("//")
 
 
 def _page_before_him() -> str:
@@ -55,15 +74,3 @@ def _path_of(url: str) -> str:
     if parts.netloc != request.host:
         return HOME
     return own_path(parts.path + (f"?{parts.query}" if parts.query else "")) if parts.path else HOME
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_loopback(peer: str) -> bool:
-    return not peer or (_is_address(peer) and ipaddress.ip_address(peer).is_loopback)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, url_for
 
 from app.billing import first_steps, month, usage
 from app.billing.first_steps import FirstSteps
 from app.billing.month import Month
-from app.console import render, snippets
+from app.console import origin, render, snippets
 from app.console.guard import here, requires
 from app.units import utc_now
 
@@ -39,7 +39,7 @@ def show(workspace_id: UUID) -> Response:
     found = month.so_far(workspace_id, utc_now())
     if found is None:
         state = first_steps.of(workspace_id)
-        given = snippets.of(request.url_root.rstrip("/"), state.alias or ANY_MODEL)
+        given = snippets.of(origin.absolute(""), state.alias or ANY_MODEL)
         return render.page(TEMPLATE, block="figures", month=None, steps=steps(workspace_id, state), snippets=given)
     as_of = usage.waiting_since(workspace_id)
     return render.page(TEMPLATE, block="figures", month=found, deltas=deltas(found), titles=TITLES, as_of=as_of)

@@ -6,6 +6,7 @@ from typing import Any
 from flask import Blueprint, Response
 from redis.exceptions import RedisError
 
+from app.auth import break_glass
 from app.billing import jobs, partitions
 from app.console import render
 from app.console.guard import requires
@@ -29,6 +30,7 @@ def show() -> Response:
         "catalogue_revision": catalogue,
         "keys_revision": keys,
         "partitions": partitions.every(),
+        "emergencies": [] if render.wants_block() else break_glass.recent(now=now),
     }
     return render.page(TEMPLATE, block="figures", platform_id=PLATFORM_ID, now=now, live=_live(now), **values)
 

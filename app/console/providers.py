@@ -29,7 +29,8 @@ def index(workspace_id: UUID) -> Response:
     owner = PLATFORM_ID if shared else workspace_id
     found = providers.page(owner, search=search, after=forms.asked("after") or None)
     last4 = {} if shared else credentials.last4(workspace_id, [one.provider_id for one in found.items])
-    values: dict[str, Any] = {"found": found, "search": search, "shared": shared, "last4": last4}
+    shut = credentials.unreadable(owner, list(last4))
+    values: dict[str, Any] = {"found": found, "search": search, "shared": shared, "last4": last4, "unreadable": shut}
     return render.page(TEMPLATE, block="rows", view="list", is_platform=workspace_id == PLATFORM_ID, **values)
 
 
@@ -124,6 +125,7 @@ def _about(workspace_id: UUID, provider_id: UUID) -> dict[str, Any]:
     about = {
         "provider": providers.get(workspace_id, provider_id),
         "mask": None if last4 is None else MASK + last4,
+        "unreadable": credentials.unreadable(workspace_id, [provider_id]),
         "users": models.using(workspace_id, provider_id),
     }
     return about | _choices()

@@ -15,12 +15,15 @@ from htmx_flask import make_response as make_htmx_response
 from itsdangerous import BadData, URLSafeTimedSerializer
 from werkzeug.utils import redirect
 
+from app.console import origin
 from app.extensions import settings
 from app.units import new_id
 
 TOAST_COOKIE = "toast"
 TOAST_AGE_S = 60
 TONES = ("success", "info", "warning", "error")
+HSTS = "max-age=31536000"
+"""For a year, for this host name alone: its subdomains may be somebody else's."""
 VARY = ("HX-Request", "HX-Boosted", "HX-History-Restore-Request", "Cookie")
 
 
@@ -104,11 +107,13 @@ def secure(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    if origin.is_https():
+        response.headers["Strict-Transport-Security"] = HSTS
     response.headers["X-Request-Id"] = request_id()
     response.headers.setdefault("Cache-Control", "no-store")
     response.vary.update(VARY)
     if g.get("toast_taken"):
-        response.delete_cookie(TOAST_COOKIE, httponly=True, samesite="Lax", secure=request.is_secure)
+        response.delete_cookie(TOAST_COOKIE, httponly=True, samesite="Lax", secure=origin.is_https())
     return response
 
 
@@ -142,9 +147,10 @@ def _keep(response: Any, toast: dict[str, str]) -> None:
         max_age=TOAST_AGE_S,
         httponly=True,
         samesite="Lax",
-        secure=request.is_secure,
+        secure=origin.is_https(),
     )
 
 
 def _signer() -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(settings().secret_key, salt="toast")
+    oldest_first = [*reversed(settings().secret_key_previous), settings().secret_key]
+    return URLSafeTimedSerializer(oldest_first, salt="toast")

@@ -1,14 +1,14 @@
-"""Signing in, signing out, and coming in by an invitation: whole pages, never a piece of one."""
+"""The sign-in page, signing out, and coming in by an invitation: whole pages, never a piece of one."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from flask import Blueprint, Response, abort, request, url_for
 
-from app.auth import joining, sessions, sign_in, throttle, users
+from app.auth import identity_providers, joining, policy, sign_in, users
 from app.auth.sessions import Person
-from app.console import forms, guard, origin, render
+from app.console import forms, guard, local_sign_in, origin, render, sso
 from app.console.forms import Form
 from app.console.guard import here, here_or_none, open_to_all, requires
 from app.units import utc_now
@@ -17,7 +17,6 @@ from app.workspace.invitations import Invitation
 
 TEMPLATE = "console/sign_in.html"
 JOIN = "console/accept.html"
-WRONG = "The e-mail or the password is wrong."
 
 blueprint = Blueprint("sign_in", __name__)
 
@@ -25,40 +24,32 @@ blueprint = Blueprint("sign_in", __name__)
 @blueprint.get("/sign-in")
 @open_to_all
 def show() -> Response:
-    """Show the form; who is signed in goes on to where he wanted to."""
+    """Show where one may sign in; who is signed in goes on to where he wanted to."""
     onward = origin.own_path(request.args.get("next", ""))
     if here_or_none():
         return render.leave(onward)
-    return render.page(TEMPLATE, given=forms.empty(next=onward))
+    providers = identity_providers.enabled()
+    if not providers:
+        return local_sign_in.form_page(forms.empty(next=onward))
+    return render.page(TEMPLATE, providers=providers, onward=onward)
 
 
 @blueprint.post("/sign-in")
 @open_to_all
 def begin() -> Response:
-    """Check the password; begin a session under a new id, and end the one that this browser had."""
-    form, now = forms.sent(), utc_now()
-    email, password = form.text("email"), form.values.get("password", "")
-    for name, value in (("email", email), ("password", password)):
-        if not value:
-            form.problems[name] = "is missing"
-    if form.problems:
-        return _again(form)
-    where = {"ip": origin.address(), "user_agent": origin.user_agent()}
-    try:
-        token = sign_in.with_password(email, password, now=now, **where)
-    except sign_in.Wrong:
-        return _again(form, problem=WRONG)
-    except throttle.Wait as wait:
-        return _too_early(form, wait.until - now)
-    return _go_in(token, origin.own_path(form.values.get("next", "")))
+    """Check the password, unless it has to be given at its own address."""
+    if policy.requires_sso():
+        abort(403, sign_in.SSO_ONLY)
+    return local_sign_in.check_password(forms.sent())
 
 
 @blueprint.post("/sign-out")
 @requires("console.enter")
 def end() -> Response:
-    """End the session, wherever its cookie is."""
+    """End the session, wherever its cookie is; one that began at an identity provider leads on to its sign-out."""
+    onward = sso.after_sign_out(guard.session_cookie())
     sign_in.out(guard.session_cookie(), here().person)
-    return guard.forget(render.leave(origin.HOME, toast="You are signed out."))
+    return guard.forget(render.leave(onward, toast="You are signed out."))
 
 
 @blueprint.get("/join/<uuid:workspace_id>/<token>")
@@ -80,7 +71,7 @@ def accept(workspace_id: UUID, token: str) -> Response:
     about = _about(workspace_id, token, invitation)
     if invitation.accepted_at:
         return render.leave(_workspace(workspace_id))
-    if found is None and about["has_account"]:
+    if found is None and (about["has_account"] or about["sso_only"]):
         return render.leave(about["sign_in_url"])
     if found and about["other_person"]:
         abort(409, f"The invitation is for {invitation.email}. Sign out, then open its link again.")
@@ -88,7 +79,7 @@ def accept(workspace_id: UUID, token: str) -> Response:
         if found:
             joining.as_person(workspace_id, token, found.person, now=now)
             return render.leave(_workspace(workspace_id), toast=f"Welcome to {about['workspace'].name}.")
-        return _go_in(_join(workspace_id, token, form, now=now), _workspace(workspace_id))
+        return local_sign_in.go_in(_join(workspace_id, token, form, now=now), _workspace(workspace_id))
     return render.problem(JOIN, block="content", given=form, **about)
 
 
@@ -109,29 +100,11 @@ def _about(workspace_id: UUID, token: str, invitation: Invitation) -> dict[str, 
         "invitation": invitation,
         "address": address,
         "has_account": users.exists(invitation.email),
+        "sso_only": policy.requires_sso(),
+        "providers": identity_providers.enabled(),
         "other_person": mine is not None and mine.email != invitation.email,
         "sign_in_url": url_for("sign_in.show", next=address),
     }
-
-
-def _go_in(token: str, to: str) -> Response:
-    old = guard.session_cookie()
-    if old:
-        sessions.end(old)
-    return guard.remember(render.leave(to), token)
-
-
-def _again(form: Form, *, problem: str | None = None, status: int = 422) -> Response:
-    return render.problem(TEMPLATE, block="content", status=status, given=form, problem=problem)
-
-
-def _too_early(form: Form, wait: timedelta) -> Response:
-    """Refuse to look at a try that comes too early, and say when the next one may come."""
-    wait_s = max(1, -(-wait // timedelta(seconds=1)))
-    spoken = f"{wait_s} seconds" if wait_s < 120 else f"{-(-wait_s // 60)} minutes"
-    answer = _again(form, problem=f"Too many tries have failed. Wait {spoken}, then try again.", status=429)
-    answer.headers["Retry-After"] = str(wait_s)
-    return answer
 
 
 def _workspace(workspace_id: UUID) -> str:

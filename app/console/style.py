@@ -70,7 +70,7 @@ def choose_theme() -> Response:
     chosen = request.form.get("theme", "auto")
     response = render.leave(origin.own_path(request.form.get("back", "/")))
     if chosen in THEMES:
-        response.set_cookie("theme", chosen, max_age=YEAR_S, samesite="Lax", secure=request.is_secure)
+        response.set_cookie("theme", chosen, max_age=YEAR_S, samesite="Lax", secure=origin.is_https())
     return response
 
 

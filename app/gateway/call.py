@@ -22,6 +22,7 @@ class Inbound:
     """
 
     token: bytes
+    client_address: Callable[[], str]
     read: Callable[[], bytes]
     socket: Any
     client_request_id: str | None

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 def serve(process: Process, inbound: Inbound) -> Answer:
     """Serve one chat request; raise a `GatewayError` when there is no answer to hand on."""
-    caller = authenticate.caller_of(process, inbound.token)
+    caller = authenticate.caller_of(process, inbound.token, inbound.client_address)
     call = parse.chat(process, inbound, caller)
     targets = route.plan(call)
     admit.check(process, call, targets[0])

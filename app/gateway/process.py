@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 import gevent
 
+from app.auth.signing_keys import SigningKeys
 from app.config import Settings
 from app.crypto import Vault
 from app.gateway.intents import SCRIPTS
 from app.gateway.open_calls import OpenCalls
 from app.gateway.pipe import Pipe
 from app.gateway.snapshot import AppContext, Known, Refresher
+from app.gateway.tokens import Tokens
 
 SETTLE_LIMIT_S = 8.0
 
@@ -22,6 +24,7 @@ class Process:
     pipe: Pipe
     refresher: Refresher
     open_calls: OpenCalls
+    tokens: Tokens
     draining: bool = False
 
     @property
@@ -49,7 +52,8 @@ class Process:
 def start(settings: Settings, vault: Vault, app_context: AppContext) -> Process:
     """Start the greenlets of this worker; call once, in the worker, not in its parent."""
     pipe = Pipe(settings.redis_url, SCRIPTS)
-    process = Process(vault, pipe, Refresher(app_context, pipe, vault), OpenCalls(pipe))
+    refresher = Refresher(app_context, pipe, vault)
+    process = Process(vault, pipe, refresher, OpenCalls(pipe), Tokens(refresher, SigningKeys(settings.ca_file)))
     pipe.start()
     gevent.spawn(process.refresher.run)
     gevent.spawn(process.open_calls.watch)

@@ -40,6 +40,11 @@ _tokens = Counter("gateway_tokens", "Tokens used, by meter.", ("meter",), regist
 _cost = Counter("gateway_cost_dollars", "List price of the calls; the ledger has it exactly.", registry=REGISTRY)
 _errors = Counter("gateway_errors", "Calls that ended in an error, by our code.", ("code",), registry=REGISTRY)
 _refusals = Counter("gateway_refusals", "Calls refused before any upstream, by our code.", ("code",), registry=REGISTRY)
+_break_glass = Counter(
+    "gateway_break_glass_sign_ins",
+    "Local accounts that signed in while single sign-on is required.",
+    registry=REGISTRY,
+)
 _in_flight = Gauge("gateway_calls_in_flight", "Calls being served now.", registry=REGISTRY, multiprocess_mode="livesum")
 _pending = Gauge(
     "gateway_settlements_pending",
@@ -83,6 +88,11 @@ def call_ended(  # noqa: PLR0913  # one call, one line: a value object would cos
 def refused(code: str) -> None:
     """Count a refusal by its code: rate limit, unknown key, malformed request."""
     _count(_children.get((_refusals, code)) or _child(_refusals, code))
+
+
+def break_glass_sign_in() -> None:
+    """Count a sign-in that somebody should know of. Not tallied: a console's process never publishes."""
+    _break_glass.inc()
 
 
 def publish(*, calls_in_flight: int, settlements_pending: int) -> None:

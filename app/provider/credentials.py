@@ -7,9 +7,11 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.crypto import CannotOpen
+from app.crypto import CannotOpen, Resealing
 from app.extensions import transaction, vault
+from app.logging import audit
 from app.provider.tables import CredentialRow, ProviderRow
+from app.workspace import revisions
 
 SHOWN_FROM = 12
 """A shorter secret shows none of itself."""
@@ -53,6 +55,36 @@ def last4(workspace_id: UUID, provider_ids: Collection[UUID]) -> dict[UUID, str]
     statement = select(CredentialRow.provider_id, CredentialRow.last4).where(*mine).order_by(CredentialRow.created_at)
     with transaction(workspace_id) as session:
         return dict(session.execute(statement).all())
+
+
+def unreadable(workspace_id: UUID, provider_ids: Collection[UUID]) -> set[UUID]:
+    """Find the accounts whose secret was sealed with another SECRET_KEY: their models answer 503."""
+    mine = (CredentialRow.workspace_id == workspace_id, CredentialRow.provider_id.in_(provider_ids))
+    with transaction(workspace_id) as session:
+        rows = session.scalars(select(CredentialRow).where(*mine).order_by(CredentialRow.created_at))
+        newest = {row.provider_id: row for row in rows}
+        return {provider_id for provider_id, row in newest.items() if _opened(row) is None}
+
+
+def reseal(workspace_id: UUID) -> Resealing:
+    """Seal the workspace's secrets with the newest SECRET_KEY. Proxies that could not open them can from now on."""
+    tally = Resealing()
+    statement = (
+        select(CredentialRow, ProviderRow.name)
+        .join(ProviderRow, ProviderRow.provider_id == CredentialRow.provider_id)
+        .where(CredentialRow.workspace_id == workspace_id, ProviderRow.workspace_id == workspace_id)
+        .order_by(ProviderRow.name)
+        .with_for_update(of=CredentialRow)
+    )
+    with transaction(workspace_id) as session:
+        for row, name in session.execute(statement):
+            row.sealed = tally.renewed(vault(), row.sealed, f"provider {name}")
+        if tally.done:
+            revisions.bump_catalogue()
+            audit.record(
+                "secrets.reseal", kind="secrets", id=workspace_id, name="providers", after={"count": tally.done}
+            )
+    return tally
 
 
 def _of(session: Session, workspace_id: UUID, provider_id: UUID) -> CredentialRow | None:

@@ -22,6 +22,7 @@ from app.workspace.tables import InvitationRow
 
 LIFE = timedelta(days=7)
 LONGEST_EMAIL = 254
+PURPOSE = b"invitation"
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
@@ -144,11 +145,16 @@ def _living(row: InvitationRow | None, now: datetime) -> InvitationRow:
 
 
 def _with_token(workspace_id: UUID, token: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return InvitationRow.workspace_id == workspace_id, InvitationRow.token_hash == _hash(workspace_id, token)
+    hashes = vault().signatures(PURPOSE, _signed(workspace_id, token))
+    return InvitationRow.workspace_id == workspace_id, InvitationRow.token_hash.in_(hashes)
 
 
 def _hash(workspace_id: UUID, token: str) -> bytes:
-    return vault().sign(b"invitation", workspace_id.bytes + token.encode())
+    return vault().sign(PURPOSE, _signed(workspace_id, token))
+
+
+def _signed(workspace_id: UUID, token: str) -> bytes:
+    return workspace_id.bytes + token.encode()
 
 
 def _value(row: InvitationRow) -> Invitation:

@@ -3,7 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, LargeBinary, text
+from sqlalchemy import CheckConstraint, Computed, ForeignKeyConstraint, Index, LargeBinary, text
+from sqlalchemy.dialects.postgresql import ARRAY, CIDR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.extensions import Base
@@ -18,6 +19,7 @@ class WorkspaceRow(Base):
     timezone: Mapped[str] = mapped_column(server_default="UTC")
     currency: Mapped[str] = mapped_column(server_default="USD")
     managed_by: Mapped[str] = mapped_column(server_default="console")
+    networks: Mapped[list[str]] = mapped_column(ARRAY(CIDR), server_default=text("'{}'"))
     archived_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
 
@@ -28,21 +30,35 @@ ROLES = "('owner', 'admin', 'developer', 'billing', 'viewer')"
 
 
 class MembershipRow(Base):
-    """A person's role in a workspace."""
+    """A person's role in a workspace: the higher of the one given by hand and the one that a mapping gives."""
 
     __tablename__ = "membership"
 
     workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
-    role: Mapped[str]
+    granted_role: Mapped[str | None]
+    mapped_role: Mapped[str | None]
+    role: Mapped[str] = mapped_column(
+        Computed(
+            "case"
+            " when 'owner'::text = granted_role or 'owner'::text = mapped_role then 'owner'::text"
+            " when 'admin'::text = granted_role or 'admin'::text = mapped_role then 'admin'::text"
+            " when 'developer'::text = granted_role or 'developer'::text = mapped_role then 'developer'::text"
+            " when 'billing'::text = granted_role or 'billing'::text = mapped_role then 'billing'::text"
+            " when 'viewer'::text = granted_role or 'viewer'::text = mapped_role then 'viewer'::text"
+            " else null::text end"
+        )
+    )
     source: Mapped[str] = mapped_column(server_default="manual")
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
 
     __table_args__ = (
         ForeignKeyConstraint(["workspace_id"], ["workspace.workspace_id"]),
         ForeignKeyConstraint(["user_id"], ["user_account.user_id"]),
-        CheckConstraint(f"role in {ROLES}", name="role"),
-        CheckConstraint("source in ('manual', 'invitation')", name="source"),
+        CheckConstraint(f"granted_role in {ROLES}", name="role"),
+        CheckConstraint(f"mapped_role in {ROLES}", name="mapped_role"),
+        CheckConstraint("coalesce(granted_role, mapped_role) is not null", name="some_role"),
+        CheckConstraint("source in ('manual', 'invitation', 'mapping')", name="source"),
         Index("ix_membership_user_id", "user_id"),
     )
 

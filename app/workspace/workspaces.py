@@ -9,10 +9,13 @@ from sqlalchemy import text
 
 from app.extensions import transaction
 from app.logging import audit
+from app.networks import NO_NETWORKS, Networks
 from app.units import PLATFORM_ID, new_id, zone
 from app.workspace import names, pages, twins
 from app.workspace.names import Invalid, NotFound
 from app.workspace.tables import WorkspaceRow
+
+MOST_NETWORKS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,8 @@ class Workspace:
     timezone: str
     managed_by: str
     archived_at: datetime | None = None
+    networks: Networks = NO_NETWORKS
+    """Where its console pages and its keys may be used from; none: anywhere. Lists of workspaces leave it out."""
 
     @classmethod
     def of(cls, row: WorkspaceRow) -> "Workspace":
@@ -34,6 +39,7 @@ class Workspace:
             timezone=row.timezone,
             managed_by=row.managed_by,
             archived_at=row.archived_at,
+            networks=Networks.of(str(one) for one in row.networks),
         )
 
 
@@ -107,6 +113,13 @@ def set_timezone(workspace_id: UUID, timezone: str) -> None:
     _set(workspace_id, "workspace.update", timezone=timezone)
 
 
+def set_networks(workspace_id: UUID, networks: Networks) -> None:
+    """Say where the workspace may be used from. Its keys carry it to the proxies: call `keys.refresh` too."""
+    if len(networks.members) > MOST_NETWORKS:
+        raise Invalid("networks", f"are more than {MOST_NETWORKS}")
+    _set(workspace_id, "workspace.update", networks=networks.texts())
+
+
 def archive(workspace_id: UUID, *, now: datetime) -> None:
     """Close a workspace; its rows stay for the bill. Its keys must learn of it: call `keys.refresh` too."""
     if workspace_id == PLATFORM_ID:
@@ -133,8 +146,13 @@ def _set(workspace_id: UUID, action: str, **values: object) -> None:
         row = session.get(WorkspaceRow, workspace_id, with_for_update=True)
         if row is None:
             raise NotFound(f"there is no workspace {workspace_id}")
-        before = {column: getattr(row, column) for column in values}
+        before = {column: _plain(getattr(row, column)) for column in values}
         for column, value in values.items():
             setattr(row, column, value)
         session.flush()
         audit.record(action, kind="workspace", id=workspace_id, name=row.name, before=before, after=values)
+
+
+def _plain(value: object) -> object:
+    """Write a column's value as the audit trail keeps it."""
+    return [str(one) for one in value] if isinstance(value, list) else value

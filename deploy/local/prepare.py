@@ -1,4 +1,4 @@
-"""Brings the database to the newest schema, applies a configuration file and makes what a first start needs.
+"""Makes the database ready: newest schema, secrets sealed with the newest key, a configuration file, a first start's needs.
 
 `python -m deploy.local.prepare ECHO_URL [FILE]`, run before the gateway starts, in one process
 since each import of the app costs half a second. Writes what `bootstrap` says to stdout, one JSON object.
@@ -7,6 +7,7 @@ since each import of the app costs half a second. Writes what `bootstrap` says t
 import contextlib
 import io
 import sys
+from pathlib import Path
 
 import flask_migrate
 import redis
@@ -15,16 +16,20 @@ from flask.cli import ScriptInfo
 from sqlalchemy.exc import OperationalError
 
 from app import create_app
+from app.crypto import Keys
 
 
 def main(echo_url: str, *files: str) -> None:
-    """Do the three steps; end with a sentence and code 1 at the first that fails."""
+    """Do the steps; end with a sentence and code 1 at the first that fails."""
     app = create_app()
     _check_secret_key(app)
     try:
         _check_redis(app)
         with app.app_context():
             flask_migrate.upgrade()
+            if app.extensions["settings"].secret_key_previous:
+                sys.stderr.write(_command(app, "rotate-secrets"))
+                _mark(app).write_text(_key_id(app.extensions["vault"].newest) + "\n")
             for file in files:
                 sys.stderr.write(_command(app, "apply", file))
             made = _command(app, "bootstrap", "--echo-url", echo_url)
@@ -36,14 +41,25 @@ def main(echo_url: str, *files: str) -> None:
 
 
 def _check_secret_key(app: Flask) -> None:
-    """Refuse another key than this home's first start had: no stored key or provider secret would work with it."""
-    mark = app.extensions["settings"].home / "secret-key.id"
-    key_id = app.extensions["vault"].key_id.hex()
+    """Refuse to start without the key that this home's secrets were made with: none of them would work."""
+    mark, ring = _mark(app), [_key_id(keys) for keys in app.extensions["vault"].ring]
     if not mark.exists():
         mark.touch(mode=0o600)
-        mark.write_text(key_id + "\n")
-    elif mark.read_text().strip() != key_id:
-        sys.exit(f"SECRET_KEY: is not the one that {mark.parent} was first started with; give that one again.")
+        mark.write_text(ring[0] + "\n")
+    elif mark.read_text().strip() not in ring:
+        sys.exit(
+            f"SECRET_KEY: is not the one that {mark.parent} was last started with; give that one again,"
+            " or give it as SECRET_KEY_PREVIOUS to change it."
+        )
+
+
+def _mark(app: Flask) -> Path:
+    """Where the key is named that stored secrets are sealed with."""
+    return Path(app.extensions["settings"].home) / "secret-key.id"
+
+
+def _key_id(keys: Keys) -> str:
+    return keys.key_id.hex()
 
 
 def _check_redis(app: Flask) -> None:

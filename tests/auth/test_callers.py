@@ -21,6 +21,7 @@ def row(key_hash=HASH, **changes):
         "limit_requests_per_min": None,
         "expires_at": None,
         "timezone": "UTC",
+        "networks": [],
         "secrets": [{"hash": key_hash.hex(), "valid_until": None}],
     } | changes
 

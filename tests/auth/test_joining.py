@@ -18,12 +18,6 @@ PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
-def acme(app):
-    assert app.testing
-    return workspaces.create(unique("acme"))
-
-
-@pytest.fixture
 def owner(acme):
     return By(user_id=people.member(acme, "owner").user_id, role="owner")
 

@@ -7,6 +7,7 @@ from app.auth import sessions, users
 from app.auth.tables import UserRow
 from app.extensions import transaction
 from app.units import PLATFORM_ID, utc_now
+from tests import directory
 from tests.factories import unique
 
 NOW = utc_now()
@@ -108,3 +109,92 @@ def test_form_tokens_belong_to_one_session_and_tell_nothing_of_it(jane):
     assert sessions.form_token(first) == sessions.form_token(first)
     assert sessions.form_token(first) != sessions.form_token(second)
     assert first not in sessions.form_token(first)
+
+
+def test_a_persons_sessions_are_listed_with_the_one_that_asks(jane):
+    john = users.create(f"{unique('john')}@example.test", "John", "no hash")
+    start(john)
+    start(jane, now=NOW - 3 * HOUR)
+    older, this = start(jane, now=NOW - MINUTE), start(jane)
+
+    found = sessions.of(jane, now=NOW, token=this)
+
+    assert [(NOW, True), (NOW - MINUTE, False)] == [(one.last_seen_at, one.is_this) for one in found]
+    assert [("127.0.0.1", "tests", "password", None)] * 2 == [
+        (one.ip, one.user_agent, one.method, one.provider_id) for one in found
+    ]
+    assert older not in str(found)
+    assert [False, False] == [one.is_this for one in sessions.of(jane, now=NOW)]
+
+
+def test_one_session_is_ended_by_its_name_and_only_its_owners(jane):
+    john = users.create(f"{unique('john')}@example.test", "John", "no hash")
+    theirs, mine, kept = start(john), start(jane, now=NOW - MINUTE), start(jane)
+    (their_id,) = [one.session_id for one in sessions.of(john, now=NOW)]
+    my_id = sessions.of(jane, now=NOW)[-1].session_id
+
+    assert not sessions.end_one(jane, their_id, name="jane")
+    assert sessions.end_one(jane, my_id, name="jane")
+    assert not sessions.end_one(jane, my_id, name="jane")
+
+    assert sessions.find(theirs, now=NOW)
+    assert sessions.find(kept, now=NOW)
+    assert sessions.find(mine, now=NOW) is None
+
+
+def test_the_other_sessions_end_and_this_one_stays(jane):
+    john = users.create(f"{unique('john')}@example.test", "John", "no hash")
+    theirs, this, *others = start(john), start(jane), start(jane), start(jane)
+
+    assert 2 == sessions.end_others_of(jane, this, name="jane")
+
+    assert sessions.find(this, now=NOW)
+    assert sessions.find(theirs, now=NOW)
+    assert [None, None] == [sessions.find(one, now=NOW) for one in others]
+
+
+def test_a_provider_ends_what_began_with_its_session_and_nothing_else(jane):
+    corp, other = directory.provider(), directory.provider()
+    about = {"ip": "127.0.0.1", "user_agent": "tests", "now": NOW, "method": "sso"}
+    meant = sessions.start(jane, **about, provider_id=corp, sid="one")
+    kept = [
+        sessions.start(jane, **about, provider_id=corp, sid="two"),
+        sessions.start(jane, **about, provider_id=other, sid="one"),
+        start(jane),
+    ]
+
+    sessions.end_by_sid(corp, "one")
+
+    assert sessions.find(meant, now=NOW) is None
+    assert all(sessions.find(one, now=NOW) for one in kept)
+
+
+def test_everybody_can_be_signed_out(jane):
+    john = users.create(f"{unique('john')}@example.test", "John", "no hash")
+    tokens = [start(jane), start(john)]
+
+    assert 2 == sessions.end_all()
+
+    assert [None, None] == [sessions.find(one, now=NOW) for one in tokens]
+
+
+def test_presences_count_what_runs(jane):
+    john, nobody = (users.create(f"{unique('john')}@example.test", "John", "no hash") for _ in range(2))
+    start(jane, now=NOW - 3 * HOUR)
+    start(jane, now=NOW - MINUTE)
+    start(jane)
+    start(john)
+
+    found = sessions.presences([jane, john, nobody], now=NOW)
+
+    assert {jane: sessions.Presence(2, NOW), john: sessions.Presence(1, NOW)} == found
+
+
+def test_ending_by_hand_is_audited_and_ending_nothing_is_not(jane):
+    start(jane)
+    for _ in range(2):
+        sessions.sign_out(jane, name="jane@example.test")
+
+    with transaction(PLATFORM_ID) as session:
+        statement = text("select object_name, after from audit_outbox where action = 'session.delete'")
+        assert [("jane@example.test", {"ended": 1})] == [tuple(row) for row in session.execute(statement)]

@@ -23,6 +23,13 @@ ROLES = ("gateway_app", "gateway_ingest", "gateway_reader")
 GLOBAL = {"alembic_version", "user_account", "key_index", "revision", "ingest_cursor", "ingest_reject"} | {
     "console_session",
     "sign_in_attempt",
+    "identity_provider",
+    "sign_in_policy",
+    "identity",
+    "scim_token",
+    "scim_user",
+    "scim_group",
+    "scim_group_member",
 }
 """Tables of the platform. Every other one belongs to workspaces."""
 

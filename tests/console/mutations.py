@@ -1,17 +1,23 @@
 """An example for each route that changes something: what is sent, and which audit entry it leaves.
 
-Whoever adds a route adds its line here; `tests/house/test_mutations_are_audited.py` fails until it is there.
+Whoever adds a route adds its line here; `tests/console/test_mutations_are_audited.py` fails until it is there.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
 
 from app.application import applications, closing, keys, rotation
+from app.auth import deactivation, mappings, passwords, policy, sessions, sign_in, totp, users
+from app.auth.mappings import Rule
+from app.extensions import transaction
 from app.provider import providers
-from app.units import new_id, utc_now
-from tests import people
+from app.units import PLATFORM_ID, new_id, utc_now
+from tests import directory, people, second_factor
 from tests.factories import unique
 from tests.tenancy.tenant import Tenant
 
@@ -78,20 +84,165 @@ def _unused_provider(tenant: Tenant) -> Sent:
     return {"ids": {"provider_id": own}}
 
 
+def _registration() -> Sent:
+    return {"name": unique("directory"), "kind": "entra", "tenant": str(new_id()), "client_id": "1", "accounts": "off"}
+
+
+def _disabled_directory(tenant: Tenant) -> Sent:
+    directory.disable(tenant.ids["identity_provider_id"])
+    return {}
+
+
 def _somebody_with_a_password(_tenant: Tenant) -> Sent:
     return {"email": people.person(password=people.PASSWORD).email, "password": people.PASSWORD}
 
 
+def _the_sender() -> UUID:
+    """Whoever sends the form: nobody has signed in since."""
+    statement = text("select user_id from console_session order by created_at desc limit 1")
+    with transaction(PLATFORM_ID) as session:
+        return UUID(str(session.scalars(statement).one()))
+
+
+def _with_a_password() -> UUID:
+    """Give the sender a password."""
+    own = _the_sender()
+    users.set_password_hash(own, passwords.hash_of(people.PASSWORD))
+    return own
+
+
+def _another_session(_tenant: Tenant) -> Sent:
+    own = _the_sender()
+    people.sign_in(own, "")
+    return {"ids": {"session_id": sessions.of(own, now=utc_now())[0].session_id}}
+
+
+def _new_password(_tenant: Tenant) -> Sent:
+    _with_a_password()
+    return {"current_password": people.PASSWORD, "new_password": "another-password-for-tests"}
+
+
+def _own_password(_tenant: Tenant) -> Sent:
+    _with_a_password()
+    return {"password": people.PASSWORD}
+
+
+def _first_code(_tenant: Tenant) -> Sent:
+    own = _with_a_password()
+    totp.begin(own)
+    waiting = totp.pending(own)
+    assert waiting
+    return {"code": second_factor.code(waiting.secret)}
+
+
+def _password_and_code(_tenant: Tenant) -> Sent:
+    secret = second_factor.enrol(_with_a_password())
+    return {"password": people.PASSWORD, "code": second_factor.code(secret)}
+
+
+def _second_step(_tenant: Tenant) -> Sent:
+    person = people.person(password=people.PASSWORD)
+    secret = second_factor.enrol(person.user_id)
+    try:
+        sign_in.with_password(person.email, people.PASSWORD, ip="127.0.0.1", user_agent="tests", now=utc_now())
+    except sign_in.CodeNeeded as needed:
+        return {"ticket": needed.ticket, "code": second_factor.code(secret)}
+    raise AssertionError("no code was asked for")
+
+
+def _disabled_person(tenant: Tenant) -> Sent:
+    people.person(platform_role="admin")
+    deactivation.deactivate(tenant.ids["user_id"])
+    return {}
+
+
+def _tested_by_the_sender(_tenant: Tenant) -> Sent:
+    own = _with_a_password()
+    second_factor.enrol(own)
+    directory.provider(tested_by=own, tested_at=utc_now())
+    return {}
+
+
+def _required(tenant: Tenant) -> Sent:
+    _tested_by_the_sender(tenant)
+    policy.require_sso(_the_sender(), now=utc_now())
+    return {}
+
+
+def _seen_mapping(place: UUID, *, role: str) -> Sent:
+    """A mapping that somebody has seen as a dry run."""
+    rule = Rule(provider_id=directory.provider(), kind="group", value=unique("group"), role=role)
+    shown = mappings.digest(mappings.preview(place, mappings.proposed(place, rule)))
+    fields = {"provider": rule.provider_id, "kind": rule.kind, "value": rule.value, "role": role, "shown": shown}
+    return fields | {"new_id": new_id()}
+
+
+def _seen_removal(place: UUID) -> Sent:
+    return {"shown": mappings.digest(mappings.preview(place, mappings.proposed(place, None)))}
+
+
+def _tokens(_tenant: Tenant) -> Sent:
+    issuer = f"{directory.provider(token_audience='api://gateway')}/{directory.TENANT}"
+    about = {"issuer": issuer, "claim": "app_role", "value": "Models.Call"}
+    return {"name": unique("tokens"), "models": "*", "new_id": new_id()} | about
+
+
 EXAMPLES = {
+    "account.end_session": Example(action="session.delete", form=_another_session),
+    "account.end_others": Example(action="session.delete", form=lambda tenant: _another_session(tenant) and {}),
+    "account.change_password": Example(
+        action="password.update", form=_new_password, wrong={"current_password": "", "new_password": ""}
+    ),
+    "account.begin_two_factor": Example(action="two_factor.begin", form=_own_password, wrong={"password": ""}),
+    "account.confirm_two_factor": Example(action="two_factor.confirm", form=_first_code),
+    "account.turn_off_two_factor": Example(
+        action="two_factor.delete", form=_password_and_code, wrong={"password": "", "code": ""}
+    ),
     "applications.create": Example(action="application.create", form=_new(), wrong={"name": "", "new_id": new_id()}),
     "applications.edit": Example(action="application.update", form=_new(cost_centre="42"), wrong={"name": "=1"}),
     "applications.archive": Example(action="application.archive"),
     "applications.restore": Example(action="application.revive", form=_archived_application),
+    "identity_providers.create": Example(
+        action="identity_provider.create",
+        form=lambda _tenant: _registration() | {"new_id": new_id()},
+        wrong={"name": "", "new_id": new_id()},
+        who="platform admin",
+    ),
+    "identity_providers.edit": Example(
+        action="identity_provider.update",
+        form=lambda _tenant: _registration(),
+        wrong={"name": ""},
+        who="platform admin",
+    ),
+    "identity_providers.disable": Example(action="identity_provider.disable", who="platform admin"),
+    "identity_providers.enable": Example(
+        action="identity_provider.enable", form=_disabled_directory, who="platform admin"
+    ),
     "keys.create": Example(action="key.create", form=_key, wrong={"name": "", "new_id": new_id()}),
     "keys.edit": Example(action="key.update", form=_key, wrong={"name": ""}),
     "keys.rotate": Example(action="key.rotate", form=_rotation, wrong={"overlap": "never"}),
     "keys.end_overlap": Example(action="key.end_overlap", form=_rotated),
     "keys.revoke": Example(action="key.revoke"),
+    "local_sign_in.begin": Example(
+        action="session.create",
+        form=_somebody_with_a_password,
+        wrong={"email": "a@b.test", "password": "x"},
+        who="nobody",
+    ),
+    "local_sign_in.give_code": Example(
+        action="session.create", form=_second_step, wrong={"ticket": "", "code": "123456"}, who="nobody"
+    ),
+    "mappings.create": Example(
+        action="mapping.create",
+        form=lambda tenant: _seen_mapping(tenant.workspace_id, role="developer"),
+        wrong={"role": "root", "new_id": new_id()},
+    ),
+    "mappings.edit": Example(
+        action="mapping.update",
+        form=lambda tenant: _seen_mapping(tenant.workspace_id, role="developer"),
+        wrong={"role": "root"},
+    ),
+    "mappings.remove": Example(action="mapping.delete", form=lambda tenant: _seen_removal(tenant.workspace_id)),
     "members.invite": Example(
         action="invitation.create",
         form=_new(email="guest@corp.test", role="viewer"),
@@ -104,6 +255,24 @@ EXAMPLES = {
     "models.edit": Example(action="model.update", form=_deployment, wrong={"name": ""}),
     "models.price": Example(action="price.update", form=_new(input="0.25"), wrong={"input": "cheap"}),
     "models.delete": Example(action="model.delete"),
+    "people.disable": Example(action="account.disable", who="platform admin"),
+    "people.enable": Example(action="account.enable", form=_disabled_person, who="platform admin"),
+    "people.end_sessions": Example(action="session.delete", who="platform admin"),
+    "platform_mappings.create": Example(
+        action="mapping.create",
+        form=lambda _tenant: _seen_mapping(PLATFORM_ID, role="auditor"),
+        wrong={"role": "owner", "new_id": new_id()},
+        who="platform admin",
+    ),
+    "platform_mappings.edit": Example(
+        action="mapping.update",
+        form=lambda _tenant: _seen_mapping(PLATFORM_ID, role="auditor"),
+        wrong={"role": "owner"},
+        who="platform admin",
+    ),
+    "platform_mappings.remove": Example(
+        action="mapping.delete", form=lambda _tenant: _seen_removal(PLATFORM_ID), who="platform admin"
+    ),
     "providers.create": Example(
         action="provider.create",
         form=_new(**_account(), api_key="sk-upstream-0123456789"),
@@ -112,8 +281,17 @@ EXAMPLES = {
     "providers.edit": Example(action="provider.update", form=_new(**_account()), wrong=_account(name="")),
     "providers.test": Example(action="provider.test"),
     "providers.delete": Example(action="provider.delete", form=_unused_provider),
+    "provisioning.create": Example(
+        action="scim_token.create", form=lambda _tenant: {"new_id": new_id()}, who="platform admin"
+    ),
+    "provisioning.revoke": Example(action="scim_token.revoke", who="platform admin"),
+    "require_sso.require": Example(action="sign_in_policy.update", form=_tested_by_the_sender, who="platform admin"),
+    "require_sso.lift": Example(action="sign_in_policy.update", form=_required, who="platform admin"),
     "settings.save": Example(
         action="workspace.update", form=_new(timezone="Asia/Kathmandu"), wrong={"name": "", "timezone": "UTC"}
+    ),
+    "settings.save_networks": Example(
+        action="workspace.update", form=_new(networks="127.0.0.0/8"), wrong={"networks": "nowhere"}
     ),
     "sign_in.begin": Example(
         action="session.create",
@@ -128,6 +306,7 @@ EXAMPLES = {
         wrong={"name": "", "password": ""},
         who="nobody",
     ),
+    "workload_tokens.create": Example(action="key.create", form=_tokens, wrong={"name": "", "new_id": new_id()}),
     "workspaces.create": Example(
         action="workspace.create",
         form=_new(timezone="UTC"),

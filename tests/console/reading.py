@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 BLOCKS = frozenset({"p", "li", "dt", "dd", "td", "th", "tr", "div", "option", "label", "h1", "h2", "h3", "a", "button"})
 """Elements that stand apart from what comes before them."""
+UNDER = "under"
+"""What stands a second time, below a row's name, for where there is little room; it is not read twice."""
 
 
 @dataclass
@@ -34,6 +36,7 @@ class _Reader(HTMLParser):
         self.words: list[str] = []
         self.attributes: list[tuple[str, dict[str, str]]] = []
         self._select = self._area = ""
+        self._is_under = False
         self._chosen: str | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -41,6 +44,7 @@ class _Reader(HTMLParser):
         if tag in BLOCKS:
             self.words.append(" ")
         self.attributes.append((tag, given))
+        self._is_under |= tag == "div" and given.get("class") == UNDER
         if tag == "form":
             self.forms.append(Form(given.get("action", ""), given.get("method", "get")))
         if tag == "input" and "name" in given and _is_sent(given):
@@ -59,9 +63,12 @@ class _Reader(HTMLParser):
             self._select = ""
         if tag == "textarea":
             self._area = ""
+        if tag == "div":
+            self._is_under = False
 
     def handle_data(self, data: str) -> None:
-        self.words.append(data)
+        if not self._is_under:
+            self.words.append(data)
         if self._area:
             name, value = self.forms[-1].fields.pop()
             self.forms[-1].fields.append((name, value + data))

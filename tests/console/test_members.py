@@ -4,9 +4,9 @@ import pytest
 
 from app.auth import users
 from app.units import new_id, utc_now
-from app.workspace import invitations, members, pages, workspaces
+from app.workspace import invitations, mapped_roles, members, pages, workspaces
 from app.workspace.members import By
-from tests import people
+from tests import directory, people
 from tests.console import reading
 from tests.factories import unique
 
@@ -256,3 +256,66 @@ def test_an_expired_invitation_says_so(acme, owner):
     invitations.create(acme, "late@corp.test", "viewer", by=who, now=long_ago)
 
     assert "expired" in reading.text(owner.get(root(acme)))
+
+
+@pytest.fixture
+def mapped(acme):
+    """Somebody whom a mapping makes a developer."""
+    entra = directory.provider()
+    directory.mapping(acme, entra, "Gateway.Developer", "developer")
+    return directory.newcomer(entra, name="Mary", app_roles=("Gateway.Developer",))
+
+
+def test_the_list_shows_what_comes_by_mapping_and_which_gives_it(app, acme, owner, viewer, mapped):
+    page = reading.text(owner.get(root(acme)))
+    of_a_viewer = reading.text(viewer.client(app).get(root(acme)))
+
+    assert f"{mapped.email} developer" in page
+    assert "developer by app role Gateway.Developer" in page
+    assert "Remove Mary" not in page
+    assert "Remove Victor" in page
+    assert f"Mary {mapped.email} developer none developer" in of_a_viewer
+    assert "Gateway.Developer" not in of_a_viewer
+
+
+def test_without_mappings_the_list_has_one_column_of_roles(acme, owner, viewer):
+    page = reading.text(owner.get(root(acme)))
+
+    assert viewer.email in page
+    assert "By mapping" not in page
+    assert "Given by hand" not in page
+
+
+def test_a_role_by_hand_is_given_and_taken_beside_the_mapped_one(acme, owner, mapped):
+    address = f"{root(acme)}/{mapped.user_id}"
+    form = reading.form(owner.get(root(acme)), f"{address}/role")
+    assert "" == form.values()["role"]
+    assert 422 == owner.post(f"{address}/role", form.values()).status_code
+
+    owner.post(f"{address}/role", form.values(role="admin"))
+    assert "admin" == members.role_of(acme, mapped.user_id)
+    page = reading.text(owner.get(root(acme)))
+    assert "loses the role given by hand, admin. A mapping still gives the role developer" in page
+    answer = owner.post(f"{address}/remove", headers=HTMX)
+
+    assert "A mapping still gives the role developer." in answer.headers["HX-Trigger"]
+    assert "developer" == members.role_of(acme, mapped.user_id)
+
+
+def test_who_is_a_member_by_mapping_alone_is_not_removed(acme, owner, mapped):
+    answer = owner.post(f"{root(acme)}/{mapped.user_id}/remove")
+
+    assert 422 == answer.status_code
+    assert "comes from a mapping alone" in reading.text(answer)
+    assert "developer" == members.role_of(acme, mapped.user_id)
+
+
+def test_what_everybody_gets_and_what_nothing_gives_any_more_is_told(acme, owner):
+    entra = directory.provider(name="Corp", accounts="default", default_workspace_id=acme, default_role="viewer")
+    directory.newcomer(entra, name="Mary")
+    mapped_roles.put(acme, people.person(name="Nell").user_id, "developer", name="nell")
+
+    page = reading.text(owner.get(root(acme)))
+
+    assert "viewer as everybody of Corp" in page
+    assert "developer until the next sign-in" in page

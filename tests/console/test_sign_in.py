@@ -276,14 +276,14 @@ def test_signing_in_works_over_real_processes_behind_a_proxy_that_speaks_https(g
         email = people.person(password=PASSWORD).email
     https = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7"}
     with httpx.Client(base_url=gateway.url, trust_env=False, headers=https) as client:
-        page = client.get("/sign-in")
+        page = client.get("/sign-in/local")
         cookies = {
             name.partition("=")[0]: name.partition("=")[2].split(";")[0] for name in page.headers.get_list("Set-Cookie")
         }
-        token = dict(reading.form(page.text, "/sign-in").fields)["csrf_token"]
+        token = dict(reading.form(page.text, "/sign-in/local").fields)["csrf_token"]
         fields = {"email": email, "password": PASSWORD, "csrf_token": token}
         answer = client.post(
-            "/sign-in", data=fields, headers={"Cookie": f"{guard.VISIT_COOKIE}={cookies[guard.VISIT_COOKIE]}"}
+            "/sign-in/local", data=fields, headers={"Cookie": f"{guard.VISIT_COOKIE}={cookies[guard.VISIT_COOKIE]}"}
         )
 
     assert 303 == answer.status_code

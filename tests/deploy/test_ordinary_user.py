@@ -27,6 +27,7 @@ def installation() -> Iterator[Installation]:
     try:
         clone = folder / "clone"
         shutil.copytree(ROOT, clone, ignore=shutil.ignore_patterns(*NOT_COPIED))
+        clone.chmod(0o755)  # whoever may read this checkout
         _copy_venv(_readable_python(folder), clone / ".venv")
         with installing(clone, folder) as install:
             installation = install(LD_LIBRARY_PATH=str(folder / "python/lib"))

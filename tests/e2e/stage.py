@@ -1,14 +1,18 @@
 """What the browser's pages show: a workspace with people, keys and calls, made once by services and real calls."""
 
 from dataclasses import dataclass
+from typing import Any, cast
 from uuid import UUID
 
+from app.application import workload_keys
+from app.application.tokens import Token
+from app.auth import totp
 from app.auth.permissions import ROLES
 from app.logging import entries
 from app.units import utc_now
 from app.workspace import invitations, workspaces
 from app.workspace.members import By
-from tests import people
+from tests import directory, people
 from tests.factories import Key, make_key, unique
 from tests.gateway_process import Gateway
 from tests.people import Person
@@ -20,7 +24,7 @@ IDS = ("workspace_id", "application_id", "key_id", "model_id", "provider_id")
 
 @dataclass(frozen=True)
 class Stage:
-    """`people` has somebody of each role, and the platform's two; `ids` what stands in addresses."""
+    """`people` has somebody of each role, the platform's two and a newcomer; `ids` what stands in addresses."""
 
     gateway: Gateway
     upstream: Upstream
@@ -53,12 +57,38 @@ def set_up(gateway: Gateway) -> Stage:
     with gateway.services():
         crowd = {role: people.member(key.workspace_id, role, name=f"Some {role}") for role in ROLES}
         crowd |= {f"platform {role}": people.person(platform_role=role) for role in ("admin", "auditor")}
+        crowd["newcomer"] = _newcomer()
         by = By(user_id=crowd["owner"].user_id, role="owner")
         token = invitations.create(key.workspace_id, "guest@example.test", "viewer", by=by, now=utc_now())
         ids = {name: getattr(key, name) for name in IDS}
-        ids |= {"token": token, "empty_id": workspaces.create(unique("empty"))}
+        ids |= {"person_id": crowd["viewer"].user_id, "token": token, "empty_id": workspaces.create(unique("empty"))}
+        ids |= _mapped(key.workspace_id)
+        ids["token_key_id"] = _token(key, ids["directory_id"])
         ids["audit_id"] = entries.listed(key.workspace_id, entries.Wanted(), after=None, limit=1)[0].audit_id
     for _ in range(CALLS):
         assert key.chat().status_code == 200
     gateway.settled(CALLS, key)
     return Stage(gateway, upstream, key, crowd, ids)
+
+
+def _mapped(workspace_id: UUID) -> dict[str, object]:
+    """A directory, a mapping of it, somebody who has a role by it, and somebody to whom another would give one."""
+    entra = directory.provider(name=unique("Corp directory"), token_audience="api://gateway")
+    own = directory.mapping(workspace_id, entra, "builders", "developer", kind="group")
+    directory.newcomer(entra, name="Somebody mapped", groups=("builders",))
+    directory.newcomer(entra, name="Somebody else", groups=("guests",))
+    return {"directory_id": entra, "mapping_id": own}
+
+
+def _newcomer() -> Person:
+    """Somebody with a password who is setting up the second factor."""
+    made = people.person(name="Some newcomer", password=people.PASSWORD)
+    totp.begin(made.user_id)
+    return made
+
+
+def _token(key: Key, provider_id: Any) -> UUID:
+    """A key for which tokens stand."""
+    token = Token(provider_id=provider_id, tenant=directory.TENANT, claim="app_role", value="Models.Call")
+    application_id = cast(UUID, key.application_id)
+    return workload_keys.create(key.workspace_id, application_id, "nightly jobs", token, models=["*"])

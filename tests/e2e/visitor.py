@@ -20,13 +20,16 @@ SETTLED = """() => document.readyState == 'complete'
 AT_REST = """() => new Promise((done, failed) => {
     let still = 0
     const look = () => {
-        still = document.getAnimations().length ? 0 : still + 1
+        still = document.getAnimations().some(one => one.playState != 'finished') ? 0 : still + 1
         still > 5 ? done() : requestAnimationFrame(look)
     }
     setTimeout(() => failed(new Error('the page does not come to rest')), 5000)
     look()
 })"""
-"""Colours are inherited level by level, each in a frame of its own where anything has a transition."""
+"""Colours are inherited level by level, each in a frame of its own where anything has a transition.
+
+What has finished inside a closed menu stays in the list, since nothing is drawn there.
+"""
 OVERFLOWING = """() => {
     const width = document.documentElement.clientWidth
     if (document.documentElement.scrollWidth <= width) return []
@@ -37,11 +40,15 @@ OVERFLOWING = """() => {
 
 @dataclass
 class Visitor:
-    """One tab. `faults` is what must be empty at the end: script errors, policy violations, foreign hosts."""
+    """One tab. `faults` is what must be empty at the end: script errors, policy violations, foreign hosts.
+
+    `friends` are the addresses of other sites that the tab is meant to go to.
+    """
 
     page: Page
     address: str
     scripts: bool = True
+    friends: tuple[str, ...] = ()
     faults: list[str] = field(default_factory=list)
     expected: int | None = None
     met: list[str] = field(default_factory=list)
@@ -176,5 +183,5 @@ class Visitor:
             self.faults.append(f"{message.type} on {self.page.url}: {message.text}")
 
     def _asked(self, request: Request) -> None:
-        if not request.url.startswith((self.address, "data:", "blob:")):
+        if not request.url.startswith((self.address, *self.friends, "data:", "blob:")):
             self.faults.append(f"a request to another host: {request.url}")

@@ -2,7 +2,7 @@
 
 from tests.house.source import imports, inside, modules, name_of
 
-FACES = ("app.gateway.api", "app.console", "app.api", "app.cli", "app.extensions")
+FACES = ("app.gateway.api", "app.console", "app.api", "app.cli", "app.extensions", "app.hosts")
 PURE_PLACES = ("app.wire", "app.provider.adapters", "app.provider.families")
 IMPURE = {"flask", "flask_sqlalchemy", "sqlalchemy", "psycopg", "redis", "rq", "httpx", "gevent", "socket", "ssl"}
 

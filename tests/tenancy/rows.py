@@ -18,9 +18,11 @@ ROWS = {
     "model": "model_id, name) values (%(w)s, %(m)s, 'model'",
     "deployment": "deployment_id, model_id, provider_id, upstream_model) values (%(w)s, %(x)s, %(m)s, %(p)s, 'upstream'",
     "price": "price_id, subject_id, meter, unit_price, valid) values (%(w)s, %(x)s, %(m)s, 'input', 1, '(,)'",
-    "membership": "user_id, role) values (%(w)s, %(u)s, 'owner'",
+    "membership": "user_id, granted_role) values (%(w)s, %(u)s, 'owner'",
     "invitation": "invitation_id, email, role, token_hash, created_by, expires_at)"
     " values (%(w)s, %(x)s, 'guest@example.test', 'viewer', 'hash', %(u)s, now()",
+    "role_mapping": "mapping_id, provider_id, kind, value, role, created_by)"
+    " values (%(w)s, %(x)s, %(i)s, 'group', 'group', 'viewer', %(u)s",
     "audit_outbox": ENTRY % (")", ""),
     "audit_event": ENTRY % (", seq)", ", 1"),
     "audit_counter": "last_seq) values (%(w)s, 1",
@@ -30,9 +32,14 @@ ROWS = {
 
 def fill(owner: psycopg.Connection[Any], workspace_id: UUID) -> None:
     """Give a workspace a row in each table that the ledger does not fill."""
-    ids = {"w": workspace_id} | {name: uuid4() for name in "akpmxu"}
+    ids = {"w": workspace_id} | {name: uuid4() for name in "akpmxui"}
     account = "insert into user_account (user_id, email, name) values (%s, %s, 'Somebody')"
     owner.execute(account, [ids["u"], f"{ids['u']}@example.test"])
+    directory = (
+        "insert into identity_provider (provider_id, name, kind, authority, client_id)"
+        " values (%s, %s, 'oidc', 'https://sign-in.example.test', 'client')"
+    )
+    owner.execute(directory, [ids["i"], str(ids["i"])])
     for table, rest in ROWS.items():
         owner.execute(f"insert into {table} (workspace_id, {rest})".encode(), ids)
 
@@ -47,9 +54,19 @@ def tenant_tables(owner: psycopg.Connection[Any]) -> list[str]:
     return [row["relname"] for row in found]
 
 
+def all_tables(owner: psycopg.Connection[Any]) -> list[str]:
+    """Every table; partitions are reached through their parents."""
+    found = owner.execute(
+        "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')"
+        " and not relispartition order by 1"
+    ).fetchall()
+    return [row["relname"] for row in found]
+
+
 def writable_columns(owner: psycopg.Connection[Any], table: str) -> list[str]:
     """A table's columns that may be given a value."""
     found = owner.execute(
-        "select column_name from information_schema.columns where table_name = %s and is_identity = 'NO'", [table]
+        "select column_name from information_schema.columns where table_name = %s and is_identity = 'NO' and is_generated = 'NEVER'",
+        [table],
     ).fetchall()
     return [row["column_name"] for row in found]

@@ -9,13 +9,14 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from app.application import applications, keys
+from app.auth import scim_tokens, sessions
 from app.logging import entries
 from app.model import models, price_book
 from app.provider import providers
-from app.units import new_id, utc_now
+from app.units import PLATFORM_ID, new_id, utc_now
 from app.workspace import invitations, workspaces
 from app.workspace.members import By
-from tests import people
+from tests import directory, people
 from tests.factories import unique
 
 
@@ -55,6 +56,7 @@ def make(workspace_id: UUID | None = None) -> Tenant:
     ids = {"workspace_id": workspace_id, "application_id": application_id, "key_id": key.key_id}
     ids |= {"provider_id": provider_id, "model_id": model_id, "user_id": member.user_id}
     ids |= _invited(workspace_id, word, By(user_id=member.user_id, role="owner"))
+    ids |= _mapped(workspace_id, word) | {"session_id": sessions.of(member.user_id, now=utc_now())[0].session_id}
     (newest,) = entries.listed(workspace_id, entries.Wanted(), after=None, limit=1)
     return Tenant(word, ids | {"audit_id": newest.audit_id})
 
@@ -65,6 +67,20 @@ def _invited(workspace_id: UUID, word: str, by: By) -> dict[str, Any]:
     token = invitations.create(workspace_id, email, "viewer", by=by, now=utc_now())
     (mine,) = (invitation for invitation in invitations.open_of(workspace_id) if invitation.email == email)
     return {"invitation_id": mine.invitation_id, "token": token, "what": "well"}
+
+
+def _mapped(workspace_id: UUID, word: str) -> dict[str, Any]:
+    """Register a directory; map a group of it to a role here, and one to a role of the platform."""
+    entra = directory.provider()
+    here = directory.mapping(workspace_id, entra, f"{word} group", "viewer", kind="group")
+    above = directory.mapping(PLATFORM_ID, entra, f"{word} group", "auditor", kind="group")
+    token = scim_tokens.create(entra, by=people.person().user_id)
+    return {
+        "scim_token_id": token.token_id,
+        "identity_provider_id": entra,
+        "mapping_id": here,
+        "platform_mapping_id": above,
+    }
 
 
 def nobodys(tenant: Tenant) -> Tenant:

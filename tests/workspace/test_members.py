@@ -7,7 +7,8 @@ from sqlalchemy import text
 from app.errors import NotAllowed
 from app.extensions import transaction
 from app.units import PLATFORM_ID, new_id, utc_now
-from app.workspace import invitations, members, workspaces
+from app.workspace import invitations, mapped_roles, members, workspaces
+from app.workspace.mapped_roles import Standing
 from app.workspace.members import By
 from app.workspace.names import Invalid, NotFound
 from tests import people
@@ -193,3 +194,68 @@ def test_changes_of_members_are_in_the_audit_trail(acme):
         ("member.update", {"role": "viewer"}, {"role": "developer"}),
         ("member.delete", {"role": "developer"}, None),
     ] == found
+
+
+def mapped(workspace_id, role, granted=None):
+    """Make somebody who has a role by mapping."""
+    own = (people.member(workspace_id, granted) if granted else people.person()).user_id
+    mapped_roles.put(workspace_id, own, role, name="mapped")
+    return own
+
+
+def standing(workspace_id, user_id):
+    return mapped_roles.of_workspace(workspace_id).get(user_id, Standing())
+
+
+def test_a_change_by_hand_leaves_what_a_mapping_gives(acme):
+    owner, jane = by(acme, "owner"), mapped(acme, "developer", granted="viewer")
+
+    change(acme, jane, "billing", owner)
+    assert (Standing("billing", "developer"), "developer") == (standing(acme, jane), members.role_of(acme, jane))
+    change(acme, jane, "admin", owner)
+
+    assert (Standing("admin", "developer"), "admin") == (standing(acme, jane), members.role_of(acme, jane))
+
+
+def test_a_removed_member_keeps_what_a_mapping_gives(acme):
+    owner, jane, john = by(acme, "owner"), mapped(acme, "viewer", granted="admin"), by(acme, "viewer").user_id
+
+    assert "viewer" == members.remove(acme, jane, by=owner, name="jane")
+    assert members.remove(acme, john, by=owner, name="john") is None
+
+    assert [Standing(mapped="viewer"), Standing()] == [standing(acme, one) for one in (jane, john)]
+    with pytest.raises(Invalid, match="from a mapping alone"):
+        members.remove(acme, jane, by=owner, name="jane")
+
+
+def test_a_mapped_member_is_given_a_role_by_hand_and_by_invitation(acme):
+    owner, jane, john = by(acme, "owner"), mapped(acme, "viewer"), mapped(acme, "viewer")
+
+    change(acme, jane, "developer", owner)
+    members.add(acme, john, "admin", name="john", source="invitation")
+
+    assert [Standing("developer", "viewer"), Standing("admin", "viewer")] == [
+        standing(acme, one) for one in (jane, john)
+    ]
+    with pytest.raises(Invalid, match="member already"):
+        members.add(acme, john, "viewer", name="john")
+
+
+def test_bc_096_a_last_owner_by_mapping_is_no_reason_to_keep_it_by_hand(acme):
+    jane = mapped(acme, "owner", granted="owner")
+    other = By(user_id=new_id(), role="owner")
+
+    change(acme, jane, "viewer", other)
+    assert "owner" == members.role_of(acme, jane)
+
+    assert not mapped_roles.put(acme, jane, "admin", name="jane")
+    assert (Standing("viewer", "owner"), "owner") == (standing(acme, jane), members.role_of(acme, jane))
+
+
+def test_bc_097_nobody_makes_his_mapped_role_one_for_good(acme):
+    jane = mapped(acme, "admin")
+
+    with pytest.raises(NotAllowed, match="own role"):
+        change(acme, jane, "admin", By(user_id=jane, role="admin"))
+
+    assert Standing(mapped="admin") == standing(acme, jane)

@@ -9,6 +9,7 @@ from app.workspace import workspaces
 from app.workspace.names import Invalid, NotFound
 from app.workspace.tables import WorkspaceRow
 from tests.gateway_process import eventually
+from tests.locks import someone_waits
 
 pytestmark = pytest.mark.usefixtures("app")
 
@@ -85,11 +86,6 @@ def test_bc_112_a_form_sent_twice_waits_for_itself_and_makes_one(app):
 
     assert [own] == made
     assert 2 == len(workspaces.all_of_platform())
-
-
-def someone_waits(app):
-    with app.app_context(), db.engine.connect() as connection:
-        return connection.scalar(text("select count(*) from pg_locks where not granted"))
 
 
 def test_changes_of_a_workspace_are_in_its_audit_trail():

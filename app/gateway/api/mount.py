@@ -15,6 +15,7 @@ from app.config import MAX_BODY_BYTES
 from app.gateway import headers
 from app.gateway.call import Answer, Inbound
 from app.gateway.process import Process
+from app.hosts import WrongHost, client_address
 from app.logging import metrics
 from app.units import new_id
 from app.wire.clients import openai_errors
@@ -39,7 +40,7 @@ def process() -> Process:
 def inbound() -> Inbound:
     """Take the running request; its body is read when the line asks for it."""
     socket = request.environ.get("gunicorn.socket")
-    return Inbound(token(), partial(_body, socket), socket, client_request_id())
+    return Inbound(token(), client_address, partial(_body, socket), socket, client_request_id())
 
 
 def token() -> bytes:
@@ -121,6 +122,8 @@ class _JsonErrors:
     def http(self, error: HTTPException) -> Any:
         if "text/html" in request.headers.get("accept", "") and not request.path.startswith(API_PREFIXES):
             return error
+        if isinstance(error, WrongHost):
+            return refusal(errors.Misdirected(error.description or ""))
         if isinstance(error, WrongMethod):
             answer = refusal(errors.MethodNotAllowed(f"{request.method} is not allowed here."))
             answer.headers["allow"] = ", ".join(error.valid_methods or ())

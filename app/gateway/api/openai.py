@@ -2,6 +2,7 @@
 
 from flask import Blueprint, Response, jsonify
 
+from app import hosts
 from app.errors import ModelNotFound
 from app.gateway import authenticate, pipeline
 from app.gateway.api import mount
@@ -33,7 +34,7 @@ def get_model(name: str) -> Response:
 
 def _usable() -> list[Alias]:
     running = mount.process()
-    caller = authenticate.caller_of(running, mount.token())
+    caller = authenticate.caller_of(running, mount.token(), hosts.client_address)
     return [alias for alias in running.known.models.all_of(caller.workspace_id) if caller.may_use(alias.name)]
 
 

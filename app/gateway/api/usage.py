@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from flask import Blueprint, Response, jsonify, request
 
-from app import units
+from app import hosts, units
 from app.billing import usage
 from app.errors import BadRequest
 from app.gateway import authenticate
@@ -19,7 +19,7 @@ _UNESCAPED_PLUS = re.compile(r" (\d\d:\d\d)$")
 @blueprint.get("/v1/usage")
 def read_usage() -> Response:
     """Sum the calling key's calls in [from, to); without them, the month so far in the workspace's zone."""
-    caller = authenticate.caller_of(mount.process(), mount.token())
+    caller = authenticate.caller_of(mount.process(), mount.token(), hosts.client_address)
     month_start, month_end = units.month_of(units.utc_now(), units.zone(caller.timezone))
     start, end = _instant("from", month_start), _instant("to", month_end)
     if end <= start:

@@ -16,6 +16,7 @@ WORDS: dict[type[errors.GatewayError], tuple[str, str | None]] = {
     errors.RouteNotFound: ("invalid_request_error", "unknown_url"),
     errors.CallerError: ("invalid_request_error", None),
     errors.RateLimited: ("requests", "rate_limit_exceeded"),
+    errors.NetworkNotAllowed: ("permission_error", "network_not_allowed"),
     errors.Busy: ("server_error", None),
     errors.GatewayError: ("server_error", None),
 }
