@@ -3,27 +3,21 @@
 import socket
 import ssl
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from tests.loopback import Loopback
 from tests.tls import Site
 
 
-class CorporateProxy:
+class CorporateProxy(Loopback):
     """Takes CONNECT for any host, of which there need be none, and leads it to a site. `asked` are the hosts."""
 
     def __init__(self, site: Site) -> None:
         self.asked: list[str] = []
-        self._port = int(site.url.rpartition(":")[2])
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._site = site
+        super().__init__(self._handler())
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         proxy = self
@@ -31,7 +25,7 @@ class CorporateProxy:
         class Handler(BaseHTTPRequestHandler):
             def do_CONNECT(self) -> None:
                 proxy.asked.append(self.path)
-                with socket.create_connection(("127.0.0.1", proxy._port)) as upstream:
+                with socket.create_connection(("127.0.0.1", proxy._site.port)) as upstream:
                     self.send_response(200)
                     self.end_headers()
                     there = threading.Thread(target=_carry, args=(self.connection, upstream))

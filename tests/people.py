@@ -80,7 +80,7 @@ def person(*, platform_role: str | None = None, name: str = "Somebody", password
 def sign_in(user_id: UUID, email: str) -> Person:
     """Begin a session of an account."""
     cookie = sessions.start(user_id, ip="127.0.0.1", user_agent="tests", now=utc_now())
-    return Person(user_id, email, cookie, sessions.form_token(cookie))
+    return Person(user_id, email, cookie, sessions.form_tokens(cookie)[0])
 
 
 def member(workspace_id: UUID, role: str, **account: Any) -> Person:

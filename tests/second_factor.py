@@ -5,12 +5,17 @@ from uuid import UUID
 
 import pyotp
 
-from app.auth import totp
+from app.auth import accounts, totp
 from app.units import utc_now
 from tests import people
 from tests.people import Person
 
 STEP = timedelta(seconds=30)
+
+
+def counts_since(user_id: UUID) -> datetime | None:
+    """Since when an account asks for a code; None: it does not."""
+    return accounts.get(user_id, now=utc_now()).two_factor_since
 
 
 def code(secret: str, *, at: datetime | None = None) -> str:

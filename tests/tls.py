@@ -2,12 +2,13 @@
 
 import json
 import ssl
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import trustme
+
+from tests.loopback import Loopback
 
 
 class Authority:
@@ -23,24 +24,16 @@ class Authority:
         leaf.cert_chain_pems[0].write_to_path(str(self.certificate))
 
 
-class Site:
+class Site(Loopback):
     """A site on localhost over TLS. `answers` has, by path and query, a status and what is sent as JSON, or raw bytes."""
 
     def __init__(self, authority: Authority) -> None:
         self.answers: dict[str, tuple[int, Any]] = {}
         self.asked: list[tuple[str, dict[str, str]]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(authority.certificate, authority.key)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self.url = f"https://localhost:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(self._handler(), context)
+        self.url = f"https://localhost:{self.port}"
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         site = self

@@ -175,13 +175,8 @@ def end_by_sid(provider_id: UUID, sid: str) -> None:
             audit.record("session.delete", kind="person", id=user_id, name="", reason=reason)
 
 
-def form_token(token: str) -> str:
-    """The value that forms of this session carry against forgery. It holds as long as the session does."""
-    return form_tokens(token)[0]
-
-
 def form_tokens(token: str) -> tuple[str, ...]:
-    """Every value that counts for forms of this session: pages may be older than the newest SECRET_KEY."""
+    """The values that forms of this session may carry against forgery, the newest first: pages may be older than SECRET_KEY."""
     return tuple(_written(one) for one in vault().signatures(b"form", token.encode()))
 
 

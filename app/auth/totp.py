@@ -66,12 +66,6 @@ def confirm(user_id: UUID, code: str, *, now: datetime) -> bool:
         return True
 
 
-def confirmed_at(user_id: UUID) -> datetime | None:
-    """Tell since when a code is asked for; None: it is not."""
-    with transaction(PLATFORM_ID) as session:
-        return _row(session, user_id).totp_confirmed_at
-
-
 def accept(user_id: UUID, code: str, *, now: datetime) -> bool:
     """Tell whether a code is right, and use it up: it, and every earlier one, is refused from then on."""
     with transaction(PLATFORM_ID) as session:

@@ -5,7 +5,7 @@ from app.auth import own_account, sessions, sign_in, throttle, totp
 from app.extensions import transaction
 from app.units import PLATFORM_ID, utc_now
 from app.workspace.names import Invalid
-from tests import people
+from tests import people, second_factor
 from tests.people import PASSWORD
 from tests.second_factor import code, enrol, wrong
 
@@ -121,7 +121,7 @@ def test_first_codes_are_not_guessed(jane, me):
 
     with pytest.raises(throttle.Wait):
         own_account.confirm_two_factor(me, code(waiting.secret), **now())
-    assert totp.confirmed_at(jane.user_id) is None
+    assert second_factor.counts_since(jane.user_id) is None
 
 
 def test_turning_it_off_takes_password_and_code(jane, me):
@@ -134,11 +134,11 @@ def test_turning_it_off_takes_password_and_code(jane, me):
         with pytest.raises(Invalid) as refused:
             own_account.turn_off_two_factor(me, password, given, **now())
         assert field == refused.value.field
-    assert totp.confirmed_at(jane.user_id)
+    assert second_factor.counts_since(jane.user_id)
 
     own_account.turn_off_two_factor(me, PASSWORD, code(secret), **now())
 
-    assert totp.confirmed_at(jane.user_id) is None
+    assert second_factor.counts_since(jane.user_id) is None
 
 
 def test_codes_are_not_guessed_by_turning_it_off(jane, me):

@@ -106,9 +106,9 @@ def test_sessions_that_are_over_are_cleared_away_by_the_next_one(jane):
 def test_form_tokens_belong_to_one_session_and_tell_nothing_of_it(jane):
     first, second = start(jane), start(jane)
 
-    assert sessions.form_token(first) == sessions.form_token(first)
-    assert sessions.form_token(first) != sessions.form_token(second)
-    assert first not in sessions.form_token(first)
+    assert sessions.form_tokens(first)[0] == sessions.form_tokens(first)[0]
+    assert sessions.form_tokens(first)[0] != sessions.form_tokens(second)[0]
+    assert first not in sessions.form_tokens(first)[0]
 
 
 def test_a_persons_sessions_are_listed_with_the_one_that_asks(jane):

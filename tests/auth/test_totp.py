@@ -55,10 +55,10 @@ def test_a_secret_counts_once_a_code_of_it_was_given(jane):
 
     assert not totp.accept(jane, code(waiting.secret, at=NOW), now=NOW)
     assert not totp.confirm(jane, wrong(waiting.secret, at=NOW), now=NOW)
-    assert totp.confirmed_at(jane) is None
+    assert second_factor.counts_since(jane) is None
     assert totp.confirm(jane, code(waiting.secret, at=NOW), now=NOW)
 
-    assert NOW == totp.confirmed_at(jane)
+    assert NOW == second_factor.counts_since(jane)
     assert totp.pending(jane) is None
     assert totp.accept(jane, code(waiting.secret, at=NOW + STEP), now=NOW + STEP)
 

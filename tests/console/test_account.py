@@ -6,7 +6,7 @@ import pytest
 from app.auth import accounts, sessions, totp
 from app.console import browsers, guard
 from app.units import new_id, utc_now
-from tests import directory, people
+from tests import directory, people, second_factor
 from tests.console import reading
 from tests.people import PASSWORD
 from tests.second_factor import break_glass_admin, code, enrol, wrong
@@ -200,7 +200,7 @@ def test_first_codes_are_not_guessed_here(browser, jane):
     answer = browser.post(f"{TWO_FACTOR}/confirm", {"code": code(waiting.secret)})
 
     assert 429 == answer.status_code
-    assert totp.confirmed_at(jane.user_id) is None
+    assert second_factor.counts_since(jane.user_id) is None
 
 
 def test_the_secret_is_shown_only_until_it_counts(browser, jane):

@@ -114,7 +114,7 @@ def test_signing_out_leads_to_the_providers_own(entra, app, site):
     cookie = sessions.start(
         made.user_id, ip="127.0.0.1", user_agent="tests", now=utc_now(), method="sso", provider_id=entra
     )
-    somebody = people.Person(made.user_id, made.email, cookie, sessions.form_token(cookie)).client(app)
+    somebody = people.Person(made.user_id, made.email, cookie, sessions.form_tokens(cookie)[0]).client(app)
 
     answer = somebody.post("/sign-out")
     page = somebody.get(answer.headers["Location"]).get_data(as_text=True)
