@@ -35,7 +35,8 @@ def _register(app: Flask, role: str) -> None:
         proxy.register(app)
     if role in {"all", "console"}:
         from app import console
-        from app.api import scim
+        from app.api import scim, v1
 
         scim.register(app)
+        v1.register(app)
         console.register(app)

@@ -57,6 +57,15 @@ class Settings:
     console_networks: Networks = NO_NETWORKS
     break_glass_networks: Networks = NO_NETWORKS
     ca_file: Path | None = None
+    stream_limit: int = 50_000
+    retention_ledger_months: int = 84
+    retention_audit_months: int = 84
+    retention_details_days: int = 90
+    retention_rejects_days: int = 365
+    legal_hold: bool = False
+    smtp_url: str = ""
+    mail_from: str = ""
+    outbound_private: str = "refuse"
     bootstrap_admin_email: str = "admin@localhost"
     bootstrap_admin_password: str = ""
     bootstrap_management_key: str = ""
@@ -95,6 +104,15 @@ class Settings:
             console_networks=reader.networks("CONSOLE_NETWORKS"),
             break_glass_networks=reader.networks("BREAK_GLASS_NETWORKS"),
             ca_file=reader.certificates("CA_FILE"),
+            stream_limit=reader.number("STREAM_LIMIT", 50_000, 10, 10_000_000),
+            retention_ledger_months=reader.number("RETENTION_LEDGER_MONTHS", 84, 13, 1200),
+            retention_audit_months=reader.number("RETENTION_AUDIT_MONTHS", 84, 12, 1200),
+            retention_details_days=reader.number("RETENTION_DETAILS_DAYS", 90, 2, 36_500),
+            retention_rejects_days=reader.number("RETENTION_REJECTS_DAYS", 365, 30, 36_500),
+            legal_hold=reader.choice("LEGAL_HOLD", "off", ("off", "on")) == "on",
+            smtp_url=reader.url("SMTP_URL", ("smtp", "smtps"), False),
+            mail_from=reader.text("MAIL_FROM", ""),
+            outbound_private=reader.choice("OUTBOUND_PRIVATE", "refuse", ("refuse", "allow")),
             bootstrap_admin_email=reader.text("BOOTSTRAP_ADMIN_EMAIL", "admin@localhost"),
             bootstrap_admin_password=reader.secret("BOOTSTRAP_ADMIN_PASSWORD", False, shortest=12),
             bootstrap_management_key=reader.secret("BOOTSTRAP_MANAGEMENT_KEY", False, shortest=20),
@@ -245,6 +263,8 @@ class _Reader:
         """Check what one variable alone cannot tell."""
         if not re.fullmatch(r"[^@\s]+@[^@\s]+", settings.bootstrap_admin_email):
             self.problems.append("BOOTSTRAP_ADMIN_EMAIL: must be an e-mail address.")
+        if settings.smtp_url and not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", settings.mail_from):
+            self.problems.append("MAIL_FROM: must be an e-mail address when SMTP_URL is set.")
         if settings.secret_key and settings.secret_key in settings.secret_key_previous:
             self.problems.append("SECRET_KEY_PREVIOUS: is the same as SECRET_KEY; give the one before it.")
         if settings.metrics_port and settings.metrics_port == settings.port:

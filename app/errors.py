@@ -7,13 +7,14 @@ GatewayError
 │   ├── RequestTooLarge         413
 │   ├── NotAuthenticated        401
 │   ├── NotAllowed              403
-│   ├── ModelNotFound           404
+│   ├── ModelNotFound           404; ModelNotAllowed: the key may not use it
 │   ├── RouteNotFound           404
 │   ├── MethodNotAllowed        405
 │   ├── Misdirected             421: the Host header names somebody else
 │   └── ClientGone              499: it left; nobody reads this
 ├── PolicyError             a rule of the workspace refuses it
 │   ├── RateLimited             429
+│   ├── BudgetSpent             429
 │   └── NetworkNotAllowed       403
 ├── ProviderError           the upstream failed
 │   ├── Rejected                its own 4xx: the caller's request is wrong for it
@@ -31,7 +32,8 @@ A class says the status and our own word for it (`code`, sent as `x-gateway-erro
 map classes to the words of their dialect. No message holds an address, a secret or a body.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
+from uuid import UUID
 
 
 class GatewayError(Exception):
@@ -46,6 +48,17 @@ class GatewayError(Exception):
         self.param = param
         self.retry_after_s = retry_after_s
         self.call_headers: list[tuple[str, str]] = []
+        self.key: tuple[UUID, UUID] | None = None
+
+    def of_key(self, workspace_id: UUID, key_id: UUID) -> Self:
+        """Note whose call it is, for those who count."""
+        self.key = workspace_id, key_id
+        return self
+
+    @property
+    def reason(self) -> str:
+        """What a refusal is counted as in its workspace, which may know more than its client is told."""
+        return self.code
 
     @property
     def http_status(self) -> int:
@@ -81,6 +94,14 @@ class ModelNotFound(CallerError):
     status, code = 404, "caller_model_not_found"
 
 
+class ModelNotAllowed(ModelNotFound):
+    """The key's list does not hold the model. The client is told the same as when there is none."""
+
+    @property
+    def reason(self) -> str:
+        return "caller_model_not_allowed"
+
+
 class RouteNotFound(CallerError):
     status, code = 404, "caller_route_not_found"
 
@@ -111,6 +132,12 @@ class RateLimited(PolicyError):
         self.limit = limit
         self.remaining = 0
         self.reset_s = reset_s
+
+
+class BudgetSpent(PolicyError):
+    """A budget is used up. `retry_after_s` is the rest of its period; SDKs are told not to wait for that."""
+
+    status, code = 429, "policy_budget_exceeded"
 
 
 class NetworkNotAllowed(PolicyError):

@@ -27,6 +27,8 @@ from app.config import Settings
 from app.crypto import Vault
 
 LEDGER_QUEUE = "ledger"
+LONG_QUEUE = "long"
+"""Of jobs that take minutes: the ledger's must not wait for them."""
 
 
 class Base(DeclarativeBase):
@@ -62,7 +64,8 @@ def init_app(app: Flask, settings: Settings) -> None:
         "pool_size": 5,
         "max_overflow": 10,
         "pool_pre_ping": True,
-        "connect_args": {"connect_timeout": 3, "application_name": "llm-gateway"},
+        # A prepared statement is planned for any values after a few turns, and days differ from years; poolers lose it.
+        "connect_args": {"connect_timeout": 3, "application_name": "llm-gateway", "prepare_threshold": None},
     }
     db.init_app(app)
     app.extensions["settings"] = settings

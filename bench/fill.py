@@ -154,9 +154,11 @@ def _keys(
 ) -> list[Key]:
     """Make applications and keys. A key uses one to three models, most often the first ones."""
     applications = [new_id() for _ in range(min(APPLICATIONS, count))]
-    with connection.cursor().copy("copy application (workspace_id, application_id, name) from stdin") as copy:
+    columns = "workspace_id, application_id, name, cost_centre, tags"
+    with connection.cursor().copy(f"copy application ({columns}) from stdin") as copy:
         for number, application_id in enumerate(applications):
-            copy.write_row((workspace_id, application_id, f"application {number}"))
+            tags = f'{{"team": "team {number % 7}"}}'
+            copy.write_row((workspace_id, application_id, f"application {number}", f"CC-{number % 5}", tags))
     weights = [1 / (number + 1) for number in range(len(models))]
     keys = [
         Key(new_id(), applications[number % len(applications)], dice.choices(models, weights, k=dice.randint(1, 3)))
@@ -192,7 +194,7 @@ def _call(workspace_id: UUID, key: Key, at: datetime, dice: random.Random) -> tu
     error, status = dice.choice(FAILURES) if luck < 0.03 else (r"\N", 200)
     failed = error != r"\N"
     meters = _meters(dice) if not failed else {"input": 0, "cache_read": 0, "output": 0}
-    cost = prices.cost({meter: n for meter, n in meters.items() if n}, model.prices)
+    cost = prices.cost({meter: n for meter, n in meters.items() if n}, prices.Prices(listed=model.prices))
     source = "none" if failed else "estimated" if luck > 0.995 else "reported"
     state, outcome = (
         ("settled", "upstream_error" if failed else "done") if luck < 0.9995 else ("provisional", "unsettled")
@@ -204,8 +206,8 @@ def _call(workspace_id: UUID, key: Key, at: datetime, dice: random.Random) -> tu
         f"\tat {model.name}\t{model.name}\t{state}\t{outcome}\t{error}\t{status}\tf\t1\t{source}\t{'f' if failed else 't'}"
         f"\t{meters['input']}\t{meters['cache_read']}\t{meters['output']}\t{latency_ms}\t{latency_ms // 10}\n"
     )
-    usd = "0" if failed else r"\N" if cost is None else f"{cost.usd:f}"
-    ids = "" if cost is None or failed else ",".join(map(str, cost.price_ids))
+    usd = "0" if failed else r"\N" if cost.billed_usd is None else f"{cost.billed_usd:f}"
+    ids = "" if failed else ",".join(map(str, cost.price_ids))
     return event, f"{call}\t{{{ids}}}\t{usd}\t{usd}\n"
 
 

@@ -14,6 +14,7 @@ import flask_migrate
 import psycopg
 import pytest
 from flask import Flask, g, request_started
+from jinja2 import FileSystemBytecodeCache
 from sqlalchemy.engine import make_url
 
 from app import create_app
@@ -168,11 +169,18 @@ def redis_url(servers: Servers) -> str:
     return servers.valkey.url
 
 
+@pytest.fixture(scope="session")
+def compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> FileSystemBytecodeCache:
+    """Templates compiled once for all the apps of a session; one that changes is compiled anew."""
+    return FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+
+
 @pytest.fixture
-def app(fresh_database: Database, redis_url: str) -> Iterator[Flask]:
+def app(fresh_database: Database, redis_url: str, compiled_templates: FileSystemBytecodeCache) -> Iterator[Flask]:
     """The app in this process on a fresh database and an empty Redis, its context pushed."""
     app = create_app(fresh_database.settings(redis_url))
     app.testing = True
+    app.jinja_env.bytecode_cache = compiled_templates
     with app.app_context(), request_started.connected_to(_forget_the_request_before, app):
         yield app
     close_app(app)

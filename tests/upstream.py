@@ -251,11 +251,11 @@ class Upstream:
     def _serve(self, connection: socket.socket, number: int) -> None:
         mine: list[Request] = []
         try:
-            reader = connection.makefile("rb")
-            while (request := _read(reader, number)) is not None:
-                mine.append(request)
-                self._record(request)
-                self._answer(Exchange(connection, request, self.stopping))
+            with connection.makefile("rb") as reader:  # the socket stays open as long as it
+                while (request := _read(reader, number)) is not None:
+                    mine.append(request)
+                    self._record(request)
+                    self._answer(Exchange(connection, request, self.stopping))
         except (OSError, ValueError):
             pass
         finally:

@@ -4,7 +4,6 @@ Whoever asks learns whether the process lives and may get traffic, and nothing a
 versions or models. Metrics are only answered on the `METRICS_PORT` socket.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 from flask import Blueprint, Flask, Response, current_app, jsonify, request
@@ -13,21 +12,24 @@ from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy import text
 
 from app import extensions
+from app.billing import partitions, rejects
 from app.errors import RouteNotFound
-from app.logging import backlog, node, readiness, scrape
+from app.logging import alert_figures, backlog, node, rating_figures, readiness, scrape
 
 blueprint = Blueprint("health", __name__)
 
 
 def register(app: Flask) -> None:
     """Mount the three routes and keep the questions they ask of this app's servers."""
-    app.extensions["health_database"] = reachable = partial(_database_reachable, app)
+    app.extensions["health_database"] = partial(_database_reachable, app)
     with app.app_context():
         app.extensions["health_readings"] = {
             "node": partial(node.read, extensions.settings().home),
             "redis": partial(backlog.read, extensions.redis()),
+            "alerts": partial(alert_figures.read, extensions.redis()),
+            "checks": partial(rating_figures.read, extensions.redis()),
             "jobs": partial(backlog.jobs, extensions.queue()),
-            "database": partial(_database_reading, reachable),
+            "database": partial(_database_reading, app),
         }
     app.register_blueprint(blueprint)
 
@@ -83,8 +85,22 @@ def _database_reachable(app: Flask) -> bool:
         return bool(connection.execute(text("select true")).scalar())
 
 
-def _database_reading(reachable: Callable[[], bool]) -> list[Metric]:
-    return [GaugeMetricFamily("gateway_database_up", "1 when the database answers.", 1 if reachable() else 0)]
+def _database_reading(app: Flask) -> list[Metric]:
+    with app.app_context(), extensions.db.engine.connect() as connection:
+        sizes = connection.execute(text(partitions.DEFAULT_SIZES)).all()
+        rejected = connection.execute(text(rejects.COUNT)).scalar_one()
+    strays = GaugeMetricFamily(
+        "gateway_default_partition_bytes",
+        "Rows whose month has no partition; anything but 0 needs an operator.",
+        labels=["table"],
+    )
+    for name, size in sizes:
+        strays.add_metric([name.removesuffix("_default")], size)
+    return [
+        GaugeMetricFamily("gateway_database_up", "1 when the database answers.", 1),
+        GaugeMetricFamily("gateway_ingest_rejected_events", "Events set aside: they could not be billed.", rejected),
+        strays,
+    ]
 
 
 def _not_found() -> dict[str, str | None]:

@@ -224,10 +224,13 @@ def all_of(workspace_id: UUID) -> list[Key]:
         return [value(row) for row in session.scalars(statement)]
 
 
-def owner_of(secret: str) -> tuple[UUID, UUID] | None:
-    """Say whose secret it is: workspace and key. Sees every workspace; for the platform's own use."""
+def owner_of(secret: str, *, at: datetime | None = None) -> tuple[UUID, UUID] | None:
+    """Say whose secret it is: workspace and key. Sees every workspace; for the platform's own use.
+
+    `at`: only while the secret is valid then; None: also one whose overlap is over.
+    """
     with transaction(PLATFORM_ID) as session:
-        return _owner(session, secret)
+        return _owner(session, secret, at)
 
 
 def unenforced(workspace_id: UUID) -> list[Unenforced]:
@@ -312,11 +315,13 @@ def _forget_secrets(session: Session, row: KeyRow) -> None:
     session.execute(sql.delete(KeyIndexRow).where(*mine))
 
 
-def _owner(session: Session, secret: str) -> tuple[UUID, UUID] | None:
+def _owner(session: Session, secret: str, at: datetime | None = None) -> tuple[UUID, UUID] | None:
     token = secret.encode()
     digests = [vault().hash_key(token), *vault().older_hashes(token)]
-    columns = select(KeyIndexRow.workspace_id, KeyIndexRow.key_id)
-    found = session.execute(columns.where(KeyIndexRow.hash.in_(digests))).first()
+    asked = select(KeyIndexRow.workspace_id, KeyIndexRow.key_id).where(KeyIndexRow.hash.in_(digests))
+    if at:
+        asked = asked.where(sql.or_(KeyIndexRow.valid_until.is_(None), KeyIndexRow.valid_until > at))
+    found = session.execute(asked).first()
     return (found.workspace_id, found.key_id) if found else None
 
 

@@ -7,6 +7,7 @@ within a second of the change.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,20 @@ MANAGEMENT = "management"
 WORKLOAD = "workload"
 Name = tuple[Trust, str, str]
 """Whose tokens, which claim and its value: what stands for a key of kind 'workload'."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acting:
+    """A budget that is used up, and what it does to calls until its period ends. `model_id` None: to all of them."""
+
+    name: str
+    scope: str
+    model_id: UUID | None
+    downgrade_to: str | None
+    """The model that calls go to instead; None: they are refused."""
+    limit_usd: Decimal
+    spent_usd: Decimal
+    until: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +54,8 @@ class Caller:
     tag: str
     shown: Mapping[str, str]
     """The ids as text, for the log."""
+    acting: tuple[Acting, ...] = ()
+    """The budgets that are used up."""
 
     def may_use(self, alias: str) -> bool:
         """Tell whether the key's list holds a model. Exact names only."""
@@ -68,6 +85,11 @@ class Callers:
         if valid_until is not None and now >= valid_until:
             return None
         return None if caller.expires_at is not None and now >= caller.expires_at else caller
+
+    def past(self, key_hash: bytes) -> Caller | None:
+        """Find whose a key is or was until it expired. None: it is unknown, or was revoked."""
+        found = self._by_hash.get(key_hash)
+        return found[0] if found else None
 
     def trusts(self, issuer: str) -> Iterable[Trust]:
         """List whose tokens are accepted of those that name this issuer."""
@@ -132,6 +154,19 @@ def _caller(row: Mapping[str, Any]) -> Caller:
         networks=Networks.of(row["networks"]) or None,
         tag=bucket_tag(bucket_of(row["workspace_id"])),
         shown=MappingProxyType({"workspace": str(row["workspace_id"]), "key": str(row["key_id"])}),
+        acting=tuple(_acting(one) for one in row.get("acting") or ()),
+    )
+
+
+def _acting(one: Mapping[str, Any]) -> Acting:
+    return Acting(
+        name=one["name"],
+        scope=one["scope"],
+        model_id=UUID(one["model_id"]) if one["model_id"] else None,
+        downgrade_to=one["downgrade_to"],
+        limit_usd=Decimal(one["limit"]),
+        spent_usd=Decimal(one["spent"]),
+        until=datetime.fromisoformat(one["until"]) if one["until"] else None,
     )
 
 

@@ -89,6 +89,14 @@ def of(user_ids: Collection[UUID]) -> dict[UUID, Person]:
         return {row.user_id: _person(row) for row in rows}
 
 
+def active(user_id: UUID) -> Person | None:
+    """Read the person of an account; None when there is none, or it is disabled."""
+    mine = (UserRow.user_id == user_id, UserRow.disabled_at.is_(None))
+    with transaction(PLATFORM_ID) as session:
+        row = session.scalars(select(UserRow).where(*mine)).first()
+        return _person(row) if row else None
+
+
 def matching(search: str, among: Collection[UUID]) -> list[UUID]:
     """Find those of the accounts whose name or e-mail holds a text, case ignored."""
     holds = UserRow.email.icontains(search, autoescape=True) | UserRow.name.icontains(search, autoescape=True)

@@ -1,98 +1,142 @@
-"""The columns of the calls' CSV and the statement that reads them: everything needed to check a bill by hand."""
+"""The columns of the calls' CSV and the statements that read them: everything needed to check a bill by hand."""
 
-from uuid import UUID
+from datetime import datetime
 
 from psycopg import sql
 
+from app.billing.dimensions import NOBODY, TAG, Value
+from app.billing.export_columns import Column, selected
 from app.billing.figures import Scope
-from app.billing.rollups import NO_APPLICATION
 from app.model.prices import FALLBACKS
 from app.wire.usage import METERS
 
-_AS_IT_IS = "{}"
-_FORMULA_STARTS = ", ".join(str(ord(letter)) for letter in "=+-@\t\r\n")
-_SAFE = f"case when ascii({{0}}) in ({_FORMULA_STARTS}) then '''' || {{0}} else {{0}} end"
-_UNIT_PRICE = "case when u.{meter} > 0 then trim_scale(coalesce({prices})) end"
 
-
-def _price_columns(meter: str) -> str:
-    """The prices of a meter and of the meters whose price it takes, in that order."""
+def chain_of(meter: str) -> list[str]:
+    """List a meter and the meters whose price it takes without one of its own, in that order."""
     chain = [meter]
     while chain[-1] in FALLBACKS:
         chain.append(FALLBACKS[chain[-1]])
-    return ", ".join(f"p.{name}" for name in chain)
+    return chain
 
 
+_NARROWED = {
+    "application": "u.application_id",
+    "model": "u.model_id",
+    "key": "u.key_id",
+    "member": "k.owner_id",
+    "alias": "u.alias",
+    "provider": "u.provider",
+    "status": "u.outcome",
+    "cost_centre": "a.cost_centre",
+}
+"""Dimension → what a call is narrowed down by."""
 _INSTANT = "to_char(u.occurred_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
-_COLUMNS: tuple[tuple[str, str, bool], ...] = (
-    ("occurred_at_utc", _INSTANT, False),
-    ("workspace", "w.name", True),
-    ("application", "a.name", True),
-    ("cost_centre", "a.cost_centre", True),
-    ("key", "k.name", True),
-    ("key_prefix", "k.prefix", True),
-    ("model_alias", "u.alias", True),
-    ("deployment", "u.upstream_model", True),
-    ("provider", "u.provider", True),
-    ("status", "u.outcome", True),
-    ("http_status", "u.http_status", False),
-    ("error_code", "u.error_code", True),
-    ("state", "u.state", False),
-    ("usage_source", "u.usage_source", False),
-    ("billable", "u.billable::text", False),
-    ("billable_reason", "u.billable_reason", True),
-    *((f"{meter}_tokens", f"u.{meter}", False) for meter in METERS),
-    ("other_meters", "nullif(u.other_meters, '{}')", False),
-    *((f"{m}_unit_price", _UNIT_PRICE.format(meter=m, prices=_price_columns(m)), False) for m in METERS),
-    ("other_unit_prices", "p.others", False),
-    ("list_cost", "trim_scale(c.list_cost)", False),
-    ("billed_cost", "trim_scale(c.billed_cost)", False),
-    ("currency", "c.currency", False),
-    ("price_ids", "array_to_string(c.price_ids, ' ')", False),
-    ("latency_ms", "u.latency_ms", False),
-    ("ttft_ms", "u.first_byte_ms", False),
-    ("request_id", "u.event_id", False),
-    ("client_request_id", "u.client_request_id", True),
-    ("tags", "nullif(a.tags, '{}')", False),
+ALL: tuple[Column, ...] = (
+    Column(name="occurred_at_utc", value=_INSTANT),
+    Column(name="workspace", value="(select name from workspace where workspace_id = {workspace})", text=True),
+    Column(name="application", value="a.name", text=True),
+    Column(name="cost_centre", value="a.cost_centre", text=True),
+    Column(name="key", value="k.name", text=True),
+    Column(name="key_prefix", value="k.prefix", text=True),
+    Column(name="model_alias", value="u.alias", text=True),
+    Column(name="deployment", value="u.upstream_model", text=True),
+    Column(name="provider", value="u.provider", text=True),
+    Column(name="status", value="u.outcome", text=True),
+    Column(name="http_status", value="u.http_status"),
+    Column(name="error_code", value="u.error_code", text=True),
+    Column(name="state", value="u.state"),
+    Column(name="usage_source", value="u.usage_source"),
+    Column(name="billable", value="u.billable::text"),
+    Column(name="billable_reason", value="u.billable_reason", text=True),
+    Column(name="service_tier", value="u.service_tier", text=True),
+    *(Column(name=f"{meter}_tokens", value=f"u.{meter}", sum=True) for meter in METERS),
+    Column(name="other_meters", value="nullif(u.other_meters, '{{}}')"),
+    *(Column(name=f"{m}_unit_price", value=f"case when u.{m} > 0 then p.{m} end") for m in METERS),
+    Column(name="other_unit_prices", value="p.others"),
+    Column(name="price_factor", value="p.factor"),
+    Column(name="list_cost", value="trim_scale(c.list_cost)", sum=True),
+    Column(name="billed_cost", value="trim_scale(c.billed_cost)", sum=True),
+    Column(name="currency", value="c.currency"),
+    Column(name="price_ids", value="p.ids"),
+    Column(name="latency_ms", value="u.latency_ms"),
+    Column(name="ttft_ms", value="u.first_byte_ms"),
+    Column(name="request_id", value="u.event_id"),
+    Column(name="client_request_id", value="u.client_request_id", text=True),
+    Column(name="tags", value="nullif(a.tags, '{{}}')"),
 )
-"""Name, expression, and whether it is a text that somebody else has chosen. Unit prices are dollars per million tokens."""
-
-COLUMNS = tuple(name for name, _, _ in _COLUMNS)
+"""Unit prices are what was billed: dollars per million tokens, the factor included."""
 
 # Both tables are cut to the span before they are joined. A call's prices are those that rated it, by its own ids;
-# there are few sets of them, so each set is looked up once.
-_ROWS = """
-    with sets as materialized (
-        select rated.price_ids, {prices},
-            jsonb_object_agg(meter, trim_scale(unit_price)) filter (where meter <> all({meters})) as others
-        from (select distinct c.price_ids from charge c where {charged}) rated
-        join price on price_id = any(rated.price_ids)
-        group by rated.price_ids
-    )
-    select {columns}
+# there are few sets of them, so all that follows from a set is worked out once. What the provider takes is nobody's
+# business here.
+_SETS = """
+    rated as materialized (
+        select distinct c.price_ids, coalesce(c.adjustment_id, {nothing}) as adjustment_id from charge c where {charged}
+    ),
+    sets as materialized (
+        select r.price_ids, r.adjustment_id, trim_scale(d.factor) as factor, array_to_string(r.price_ids, ' ') as ids,
+            found.*
+        from rated r
+        left join price_adjustment d on d.workspace_id = {workspace} and d.adjustment_id = r.adjustment_id
+        cross join lateral (
+            select {prices},
+                jsonb_object_agg(meter, trim_scale(unit_price) order by kind desc)
+                    filter (where meter <> all({meters}) and kind <> 'provider_cost') as others
+            from price where price_id = any(r.price_ids)
+        ) found
+    )"""
+_CALLED = """
     from usage_event u
-    join charge c on c.occurred_at = u.occurred_at and c.event_id = u.event_id
-    join workspace w on w.workspace_id = u.workspace_id
-    left join application a on a.workspace_id = u.workspace_id and a.application_id = u.application_id
-    left join api_key k on k.workspace_id = u.workspace_id and k.key_id = u.key_id
-    left join sets p on p.price_ids = c.price_ids
+    join charge c on c.occurred_at = u.occurred_at and c.event_id = u.event_id"""
+_ROWS = """
+    with {sets}
+    select {columns}
+    {calls}
+    left join application a on a.workspace_id = {workspace} and a.application_id = u.application_id
+    left join api_key k on k.workspace_id = {workspace} and k.key_id = u.key_id
+    left join sets p on p.price_ids = c.price_ids and p.adjustment_id = coalesce(c.adjustment_id, {nothing})
     where {called} and {charged}
     order by u.occurred_at, u.event_id"""
+_COUNTED = "select count(*), {sums} {calls} where {called} and {charged}"
 
 
-def copying(scope: Scope, *, neutral: bool) -> sql.Composed:
-    """Ask for the rows of a scope as CSV; `neutral` puts a quote before texts that look like formulas."""
-    columns = [(_SAFE if neutral and is_text else _AS_IT_IS).format(value) for _, value, is_text in _COLUMNS]
-    prices = [f"max(unit_price) filter (where meter = '{meter}') as {meter}" for meter in METERS]
+def rows(scope: Scope, *, as_of: datetime | None = None) -> sql.Composed:
+    """Select the calls of a scope, the oldest first; `as_of`: those alone that the ledger had then."""
+    known = _known(scope, as_of)
+    values = known | {"columns": selected(ALL, **known), "prices": sql.SQL(", ").join(map(_billed_price, METERS))}
+    return sql.SQL(_ROWS).format(sets=sql.SQL(_SETS).format(**values), **values)
+
+
+def counted(scope: Scope, *, as_of: datetime) -> sql.Composed:
+    """Ask how many calls `rows` selects, and for the sums of its columns, from the ledger alone."""
+    sums = [sql.SQL("coalesce(sum({}), 0)").format(sql.SQL(one.value)) for one in ALL if one.sum]
+    return sql.SQL(_COUNTED).format(sums=sql.SQL(", ").join(sums), **_known(scope, as_of))
+
+
+def _known(scope: Scope, as_of: datetime | None) -> dict[str, sql.Composable]:
+    """What stands in the statements for the names in them."""
     only = [_only(dimension, one) for dimension, one in scope.only.given.items()]
-    rows = sql.SQL(_ROWS).format(
-        columns=sql.SQL(", ".join(columns)),
-        prices=sql.SQL(", ".join(prices)),
-        meters=sql.Literal(list(METERS)),
-        charged=_within("c", scope),
-        called=sql.SQL(" and ").join([_within("u", scope), *only]),
-    )
-    return sql.SQL("copy ({}) to stdout (format csv)").format(rows)
+    until = [sql.SQL("u.ingested_at <= {}").format(sql.Literal(as_of))] if as_of else []
+    return {
+        "calls": sql.SQL(_CALLED),
+        "workspace": sql.Literal(scope.workspace_id),
+        "nothing": sql.Literal(NOBODY),
+        "meters": sql.Literal(list(METERS)),
+        "charged": _within("c", scope),
+        "called": sql.SQL(" and ").join([_within("u", scope), *only, *until]),
+    }
+
+
+def _billed_price(meter: str) -> sql.Composed:
+    """What a meter was billed by: its contract's price before its list price times the factor, then its neighbour's."""
+    text = "max(unit_price) filter (where meter = {meter} and kind = {kind}) * {factor}"
+    factors = (("contract", "1"), ("list", "coalesce(d.factor, 1)"))
+    prices = [
+        sql.SQL(text).format(meter=sql.Literal(name), kind=sql.Literal(kind), factor=sql.SQL(factor))
+        for name in chain_of(meter)
+        for kind, factor in factors
+    ]
+    return sql.SQL("trim_scale(coalesce({})) as {}").format(sql.SQL(", ").join(prices), sql.Identifier(meter))
 
 
 def _within(table: str, scope: Scope) -> sql.Composed:
@@ -101,7 +145,10 @@ def _within(table: str, scope: Scope) -> sql.Composed:
     return sql.SQL(span).format(sql.Identifier(table), *values)
 
 
-def _only(dimension: str, one: UUID) -> sql.Composed:
-    if dimension == "application" and one == NO_APPLICATION:
-        return sql.Composed([sql.SQL("u.application_id is null")])
-    return sql.SQL("u.{} = {}").format(sql.Identifier(f"{dimension}_id"), sql.Literal(one))
+def _only(dimension: str, one: Value) -> sql.Composed:
+    """The condition for one value of a dimension; what is missing is null, or empty."""
+    name = sql.Literal(dimension.removeprefix(TAG))
+    column = sql.SQL("a.tags ->> {}").format(name) if dimension.startswith(TAG) else sql.SQL(_NARROWED[dimension])
+    if one in (NOBODY, ""):
+        return sql.SQL("coalesce({}, {}) = {}").format(column, *[sql.Literal(one)] * 2)
+    return sql.SQL("{} = {}").format(column, sql.Literal(one))

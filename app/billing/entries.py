@@ -1,11 +1,22 @@
-"""Entries of a usage stream: which are calls that can be billed, and what is wrong with the others."""
+"""Entries of a usage stream: calls that can be billed, counts of refused ones, and what is wrong with the others."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 
-from app.billing.events import ESTIMATED, NONE, PROVISIONAL, REPORTED, SETTLED, UsageEvent, decode
+from app.billing.events import (
+    ESTIMATED,
+    NONE,
+    PROVISIONAL,
+    REPORTED,
+    SETTLED,
+    Refusals,
+    UsageEvent,
+    decode,
+    decode_refusals,
+)
 from app.units import bucket_of, instant_of
 
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
@@ -36,26 +47,36 @@ class Reject(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Found(NamedTuple):
+    """What stands in some entries."""
+
+    calls: list[Entry]
+    refusals: list[Refusals]
+    rejects: list[Reject]
+
+
 class Unusable(Exception):
-    """The event decodes, but no ledger row can be made of it; the message says why."""
+    """The entry decodes, but no row can be made of it; the message says why."""
 
 
-def read(entries: Iterable[StreamEntry], bucket: int, now: datetime) -> tuple[list[Entry], list[Reject]]:
-    """Part what can be billed from what cannot. Raises nothing, whatever stands in the stream."""
-    usable: list[Entry] = []
-    rejects: list[Reject] = []
+def read(entries: Iterable[StreamEntry], bucket: int, now: datetime) -> Found:
+    """Part what can be billed, and what was refused, from what is neither. Raises nothing, whatever stands in the stream."""
+    found = Found([], [], [])
     for raw_id, fields in entries:
         entry_id = raw_id.decode()
-        payload = fields.get(b"e") if fields else None
+        payload = (fields.get(b"e") or fields.get(b"r")) if fields else None
         if payload is None:
-            rejects.append(Reject(entry_id, repr(fields).encode(), "it has no field e"))
+            found.rejects.append(Reject(entry_id, repr(fields).encode(), "it has no field e or r"))
             continue
         try:
-            event = decode(payload)
-            usable.append(Entry(entry_id, payload, event, _checked(event, bucket, now)))
+            if b"e" in fields:
+                event = decode(payload)
+                found.calls.append(Entry(entry_id, payload, event, _checked(event, bucket, now)))
+            else:
+                found.refusals.append(_checked_refusals(decode_refusals(payload), bucket, now))
         except (msgspec.MsgspecError, UnicodeError, Unusable) as error:
-            rejects.append(Reject(entry_id, payload, str(error)))
-    return usable, rejects
+            found.rejects.append(Reject(entry_id, payload, str(error)))
+    return found
 
 
 def once(entries: Iterable[Entry]) -> list[Entry]:
@@ -82,6 +103,15 @@ def _checked(event: UsageEvent, bucket: int, now: datetime) -> datetime:
         if not -MOST_INTEGER <= number <= MOST_INTEGER:
             raise Unusable("a number is absurdly large")
     return _instant(event, now)
+
+
+def _checked_refusals(refusals: Refusals, bucket: int, now: datetime) -> Refusals:
+    """Check what JSON types cannot tell; raise `Unusable`."""
+    if any(bucket_of(one.workspace_id) != bucket for one in refusals.counts):
+        raise Unusable("a workspace of it belongs to another bucket")
+    if not EARLIEST <= refusals.at <= now + CLOCK_SLACK:
+        raise Unusable("its time is absurd")
+    return refusals
 
 
 def _instant(event: UsageEvent, now: datetime) -> datetime:

@@ -1,10 +1,11 @@
-"""The usage event: what the line settles and the ledger ingests, one per call.
+"""The usage event: what the line settles and the ledger ingests, one per call; and counts of the calls that it refused.
 
-It travels as JSON in the field `e` of a bucket's stream `{bNN}:usage`. Producer and consumer may
+They travel as JSON in the fields `e` and `r` of a bucket's stream `{bNN}:usage`. Producer and consumer may
 be of different releases during an upgrade, so fields are only ever added, with a default.
 """
 
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -25,6 +26,10 @@ REPORTED = "reported"
 ESTIMATED = "estimated"
 NONE = "none"
 """Where the token counts come from."""
+
+NO_KEY = UUID(int=0)
+MOST_REFUSED = 10**9
+"""More in one count is no count."""
 
 
 class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -53,11 +58,30 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     latency_ms: int | None = None
     first_byte_ms: int | None = None
     client_request_id: str | None = None
+    service_tier: str | None = None
+
+
+class Refused(msgspec.Struct, frozen=True, array_like=True):
+    """How many calls of a key were refused for one reason. `key_id` is `NO_KEY` for a key that nobody knows."""
+
+    workspace_id: UUID
+    key_id: UUID
+    code: Annotated[str, msgspec.Meta(pattern="^[a-z_]{1,60}$")]
+    calls: Annotated[int, msgspec.Meta(ge=1, le=MOST_REFUSED)]
+
+
+class Refusals(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process refused of a bucket's calls, since `at`: a quarter of an hour begins there."""
+
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
+    counts: list[Refused]
 
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(UsageEvent).decode
 """Read one event; raises `msgspec.DecodeError` or `msgspec.ValidationError` for anything else."""
+decode_refusals = msgspec.json.Decoder(Refusals).decode
+"""Read one count of refused calls; raises the same."""
 
 
 def stream_key(tag: str) -> str:

@@ -5,57 +5,40 @@ Everything in one answer is read from one state of the database.
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import union_all
 from sqlalchemy.orm import Session
 
-from app.billing import figures, labels, ranking
-from app.billing.figures import DAY, DIMENSIONS, EVERYTHING, HOUR, MONTH, Figures, Only, Scope
+from app.billing import figures, labels, lines, ranking, refusals
+from app.billing.buckets import bucket_of, name_of, starts_of
+from app.billing.dimensions import IDS
+from app.billing.figures import HOUR, Figures, Scope
 from app.billing.labels import Label, Labels
-from app.billing.ranking import Place, Ranked
+from app.billing.lines import Line
+from app.billing.questions import GROUPS, PERIODS, Question
+from app.billing.ranking import Group, Place, Ranked
 from app.extensions import snapshot, transaction
-from app.units import local_hour_of, start_of_day
+from app.units import start_of_day
 
-PERIODS = (DAY, MONTH)
-GROUPS = (*DIMENSIONS, *PERIODS)
+__all__ = ["GROUPS", "PERIODS", "Question", "starts_of"]
+
 SIZE = 50
-HOURLY_DAYS, DAILY_DAYS = 2, 92
-MOST_DAYS = 400
-QUARTER = timedelta(minutes=15)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What is asked: which calls of which local days, both ends included, told apart by what."""
-
-    group: str
-    first: date
-    last: date
-    only: Only = EVERYTHING
-    after: Place | None = None
-
-    @property
-    def days(self) -> int:
-        """How many days."""
-        return (self.last - self.first).days + 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One line: of a thing, by its id; or of a day or month, by its start."""
-
-    id: UUID | None = None
-    start: datetime | None = None
-    label: Label
-    figures: Figures
+MOST_LINES = 100_000
+"""Of a file: more are for nobody to read, and would be held in memory."""
+MOST_NAMED = 200
+"""Up to so many lines are added up alone; of more, all there are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """`lines` are a page of `count`; `total` is of all. Each of `series` has figures for each of `buckets`."""
+    """`lines` are a page of `count`; `total` is of all. Each of `series` has figures for each of `buckets`.
+
+    `before` is the total of the days before, when they were asked for. `every` has the total of each bucket.
+    `tags` names the tags that there are. `refused` counts refused calls by reason; None where they cannot be told.
+    """
 
     question: Question
     zone: ZoneInfo
@@ -64,10 +47,26 @@ class Answer:
     count: int
     after: Place | None
     total: Figures
+    before: Figures | None
     bucket: str
     buckets: list[tuple[datetime, Label]]
+    every: list[Figures]
     series: list[tuple[Line, list[Figures]]]
     labels: Labels
+    tags: list[str]
+    refused: dict[str, int] | None
+
+    @property
+    def others(self) -> Line | None:
+        """What the table leaves out: things of other pages, or of the days before alone. None: it is whole."""
+        befores = [line.before for line in self.lines if line.before]
+        left = self.count - len(self.lines)
+        before = figures.less(self.before, befores) if self.before else None
+        if not self.question.groups or not (left or (before and before.requests)):
+            return None
+        name = f"{left:,} others" if left else "not called any more"
+        rest = figures.less(self.total, [line.figures for line in self.lines])
+        return Line(labels=(Label(name=name),), figures=rest, before=before)
 
 
 def zone_of(workspace_id: UUID) -> ZoneInfo:
@@ -76,37 +75,40 @@ def zone_of(workspace_id: UUID) -> ZoneInfo:
         return figures.zone_of(session, workspace_id)[0]
 
 
-def ask(workspace_id: UUID, question: Question, *, size: int | None = SIZE) -> Answer:
-    """Answer a question; `size` None gives all lines at once."""
+def ask(workspace_id: UUID, question: Question, *, size: int | None = SIZE, parted: bool = False) -> Answer:
+    """Answer a question; `size` None gives all lines at once. `parted`: each line also has its figures by bucket."""
     with snapshot(workspace_id) as session:
         zone, _ = figures.zone_of(session, workspace_id)
         bucket = bucket_of(question)
         starts = starts_of(question, bucket, zone)
         scope = scope_of(workspace_id, question, zone)
-        thing = question.group in DIMENSIONS
-        ranked = ranking.page(session, scope, question.group, question.after, size) if thing else ranking.NONE
-        sums = _sums(session, replace(scope, hourly=bucket == HOUR), starts, question.group, ranked)
-        named = labels.of(session, workspace_id, _ids(question, ranked), before=scope.end)
-    every = [sums[None, number] for number in range(len(starts))]
-    if question.group in PERIODS:
-        lines = [
-            Line(start=start, label=_period(start, bucket, zone), figures=one)
-            for start, one in zip(starts, every, strict=True)
-        ]
-    else:
-        lines = [line(question.group, found, named) for found in ranked.page]
+        groups = question.groups
+        ranked = ranking.page(session, scope, groups, question.after, size) if groups else ranking.NONE
+        wanted = [one for one, _ in (*ranked.best, *(ranked.page if parted else ()))]
+        sums = _read(session, replace(scope, hourly=bucket == HOUR), starts, groups, wanted)
+        past = _past(session, workspace_id, question, zone, ranked) if question.compare else None
+        named, tags = labels.with_tags(session, workspace_id, _ids(question, ranked), before=scope.end)
+        refused = refusals.of(session, scope)
+    every = _parts(sums, (), starts)
+    buckets = [(start, name_of(start, bucket, zone)) for start in starts]
+    things = [(one, _parts(sums, one[0], starts) if parted else []) for one in ranked.page]
+    found = _of_things(groups, things, named, past) if groups else _of_buckets(buckets, every, past)
     return Answer(
         question=question,
         zone=zone,
         scope=scope,
-        lines=lines,
-        count=ranked.groups or len(lines),
+        lines=found,
+        count=ranked.groups or len(found),
         after=ranked.after,
         total=figures.total(every),
+        before=None if past is None else figures.total(one for (group, _), one in past.items() if not group),
         bucket=bucket,
-        buckets=[(start, _period(start, bucket, zone)) for start in starts],
-        series=_series(question.group, ranked, sums, every, named),
+        buckets=buckets,
+        every=every,
+        series=_series(groups, ranked, sums, every, named),
         labels=named,
+        tags=tags,
+        refused=refused,
     )
 
 
@@ -116,74 +118,81 @@ def scope_of(workspace_id: UUID, question: Question, zone: ZoneInfo) -> Scope:
     return Scope(workspace_id=workspace_id, start=start, end=end, only=question.only)
 
 
-def bucket_of(question: Question) -> str:
-    """Choose how long the bars of the chart are."""
-    if question.group in PERIODS:
-        return question.group
-    if question.days <= HOURLY_DAYS:
-        return HOUR
-    return DAY if question.days <= DAILY_DAYS else MONTH
+Groups = tuple[str, ...]
+Sums = dict[tuple[Group, int], Figures]
+"""By thing, () being all together, and by the number of the bucket."""
 
 
-def starts_of(question: Question, bucket: str, zone: ZoneInfo) -> list[datetime]:
-    """List the starts of the hours, days or months of a question; an hour that is lived twice is there twice.
-
-    Where a zone moves by half an hour, what has no start of its own counts in the hour before.
-    """
-    days = [question.first + timedelta(days=number) for number in range(question.days)]
-    if bucket == MONTH:
-        days = [day for day in days if day.day == 1 or day == question.first]
-    starts = [start_of_day(day, zone) for day in days]
-    if bucket == HOUR:
-        end = start_of_day(question.last + timedelta(days=1), zone)
-        quarters = [starts[0] + number * QUARTER for number in range((end - starts[0]) // QUARTER)]
-        starts = [quarter for quarter in quarters if local_hour_of(quarter, zone) == quarter]
-    return sorted(set(starts))
+def _parts(sums: Sums, group: Group, starts: list[datetime]) -> list[Figures]:
+    """The figures of one thing, () being all together, in each bucket."""
+    return [sums[group, number] for number in range(len(starts))]
 
 
-Sums = dict[tuple[UUID | None, int], Figures]
+def _of_things(
+    groups: Groups, things: list[tuple[tuple[Group, Figures], list[Figures]]], named: Labels, past: Sums | None
+) -> list[Line]:
+    return [
+        lines.of_things(groups, one, named, before=None if past is None else past[one[0], 0], parts=parts)
+        for one, parts in things
+    ]
 
 
-def _sums(session: Session, scope: Scope, starts: list[datetime], group: str, ranked: Ranked) -> Sums:
-    """Read the chart's figures: by thing, None being all together, and by the number of the bucket."""
+def _of_buckets(buckets: list[tuple[datetime, Label]], every: list[Figures], past: Sums | None) -> list[Line]:
+    return [
+        Line(start=start, labels=(label,), figures=now, before=None if past is None else past[(), number])
+        for number, ((start, label), now) in enumerate(zip(buckets, every, strict=True))
+    ]
+
+
+def _past(session: Session, workspace_id: UUID, question: Question, zone: ZoneInfo, ranked: Ranked) -> Sums:
+    """Read the figures of the days before, of each line; those of periods in their order."""
+    first, last = question.days_before
+    before = replace(question, first=first, last=last)
+    scope = scope_of(workspace_id, before, zone)
+    if question.groups:
+        return _read(session, scope, [scope.start], question.groups, [one for one, _ in ranked.page])
+    bucket = question.group
+    return _read(session, replace(scope, hourly=bucket == HOUR), starts_of(before, bucket, zone), (), [])
+
+
+def _read(session: Session, scope: Scope, starts: list[datetime], groups: Groups, wanted: list[Group]) -> Sums:
+    """Add up all calls by bucket and, in the same statement, those of the wanted things."""
     asked = [figures.per_bucket(scope, starts)]
-    if ranked.best:
-        best = figures.source_for(scope, group).by(group).in_([one for one, _ in ranked.best])
-        asked.append(figures.per_bucket(scope, starts, group).where(best))
+    if wanted:
+        each = figures.per_bucket(scope, starts, *groups)
+        asked.append(each.where(figures.is_one_of(scope, groups, wanted)) if len(wanted) <= MOST_NAMED else each)
     found: Sums = defaultdict(figures.nothing)
     for row in session.execute(union_all(*asked)):
-        found[row.id, row.bucket - 1] = figures.of_row(row)
+        group = () if row.id is None else figures.of_group(row, groups)
+        found[group, row.bucket - 1] = figures.of_row(row)
     return found
 
 
 def _series(
-    group: str, ranked: Ranked, sums: Sums, every: list[Figures], named: Labels
+    groups: Groups, ranked: Ranked, sums: Sums, every: list[Figures], named: Labels
 ) -> list[tuple[Line, list[Figures]]]:
     """Part the chart's bars: the dearest things, and all others together."""
     if not ranked.best:
-        return [(Line(label=Label(name="all calls"), figures=figures.total(every)), every)]
-    found = [(line(group, one, named), [sums[one[0], number] for number in range(len(every))]) for one in ranked.best]
+        return [(Line(labels=(Label(name="all calls"),), figures=figures.total(every)), every)]
+    found = [
+        (lines.of_things(groups, one, named), [sums[one[0], number] for number in range(len(every))])
+        for one in ranked.best
+    ]
     if ranked.groups > len(found):
         rest = [figures.less(whole, [parts[number] for _, parts in found]) for number, whole in enumerate(every)]
         label = Label(name=f"{ranked.groups - len(found):,} others")
-        found.append((Line(label=label, figures=figures.total(rest)), rest))
+        found.append((Line(labels=(label,), figures=figures.total(rest)), rest))
     return found
 
 
 def _ids(question: Question, ranked: Ranked) -> dict[str, set[UUID]]:
     """Gather what has to be named: what the filter is about, and the lines."""
-    asked = {name: {one} for name, one in question.only.given.items()}
-    if question.group in DIMENSIONS:
-        asked.setdefault(question.group, set()).update(one for one, _ in (*ranked.best, *ranked.page))
+    asked: dict[str, set[UUID]] = {name: set() for name in IDS}
+    for name, value in question.only.given.items():
+        if isinstance(value, UUID):
+            asked[name].add(value)
+    for group, _ in (*ranked.best, *ranked.page):
+        for name, value in zip(question.groups, group, strict=True):
+            if isinstance(value, UUID):
+                asked[name].add(value)
     return asked
-
-
-def line(group: str, found: tuple[UUID, Figures], named: Labels) -> Line:
-    """Make the line of a thing, with its name."""
-    return Line(id=found[0], label=named[group].get(found[0], labels.UNKNOWN), figures=found[1])
-
-
-def _period(start: datetime, bucket: str, zone: ZoneInfo) -> Label:
-    """Name an hour, a day or a month by its zone's calendar; an hour says by which offset it is meant."""
-    shape = {HOUR: "%Y-%m-%d %H:%M %Z", DAY: "%Y-%m-%d", MONTH: "%Y-%m"}[bucket]
-    return Label(name=start.astimezone(zone).strftime(shape))

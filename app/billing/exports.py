@@ -18,9 +18,15 @@ from uuid import UUID
 
 import psycopg
 
-from app.billing import call_rows
-from app.billing.explorer import PERIODS, Answer, Line
+from app.billing import call_rows, copying, export_rows
+from app.billing.dimensions import IDS
+from app.billing.explorer import Answer
+from app.billing.export_columns import FORMULA_STARTS
+from app.billing.export_rows import BYTE_ORDER_MARK, Part
+from app.billing.export_what import CSV, SHEET
 from app.billing.figures import Scope
+from app.billing.lines import Line
+from app.billing.questions import Question
 from app.errors import Unavailable
 from app.extensions import settings, transaction
 from app.logging import audit
@@ -29,18 +35,13 @@ from app.wire.usage import METERS
 
 FLAVOURS = ("spreadsheet", "machine")
 SPREADSHEET, MACHINE = FLAVOURS
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")
 END = b"\r\n"
-ROWS_AT_ONCE = 250
 AT_ONCE = timedelta(days=1)
 PLANNING = {"work_mem": "32MB", "enable_nestloop": "off"}
 """A day is sorted in memory, and joined by hashes: where PostgreSQL knows nothing of new rows yet, loops take minutes."""
 MOST_AT_ONCE = 4
 """Exports of calls that one process streams at a time: each holds a connection for as long as its reader takes."""
 CONNECT_LIMIT_S = 3
-
-Buffer = bytes | bytearray | memoryview
 
 _running = threading.BoundedSemaphore(MOST_AT_ONCE)
 
@@ -53,24 +54,42 @@ def note(workspace_id: UUID, what: str, about: Mapping[str, str]) -> None:
 
 def lines(answer: Answer, flavour: str) -> bytes:
     """Write an answer as it is shown: the same lines, the same numbers, every digit of the money."""
-    group = answer.question.group
-    who = [group] if group in PERIODS else [group, "state", "detail", f"{group}_id"]
+    who = _who(answer.question)
     counts = ["requests", "failed", "unpriced", "provisional", "estimated"]
-    header = [*who, *counts, *(f"{meter}_tokens" for meter in METERS), "billed_cost", "currency"]
+    before = ["requests_before", "billed_cost_before"] if answer.question.compare else []
+    header = [*who, *counts, *(f"{meter}_tokens" for meter in METERS), "billed_cost", "currency", *before]
     written = io.StringIO()
     writer = csv.writer(written, lineterminator=END.decode())
     writer.writerow(header)
-    writer.writerows(_cells(line, counts, group, flavour) for line in answer.lines)
+    writer.writerows(_cells(line, counts, answer.question, flavour) for line in answer.lines)
     return (BYTE_ORDER_MARK if flavour == SPREADSHEET else b"") + written.getvalue().encode()
 
 
-def _cells(line: Line, counts: Sequence[str], group: str, flavour: str) -> list[object]:
-    label, found = line.label, line.figures
-    texts = [label.name] if group in PERIODS else [label.name, label.state or "", label.detail or "", str(line.id)]
+def _who(question: Question) -> list[str]:
+    """Name the columns that say what a line is about: of an id, also what it is called."""
+    if not question.groups:
+        return [question.group]
+    named = [[group, f"{group}_state", f"{group}_detail", f"{group}_id"] for group in question.groups]
+    if not question.second:
+        named = [[question.group, "state", "detail", f"{question.group}_id"]]
+    return [name for group, names in zip(question.groups, named, strict=True) for name in names[: _width(group)]]
+
+
+def _width(group: str) -> int:
+    return 4 if group in IDS else 1
+
+
+def _cells(line: Line, counts: Sequence[str], question: Question, flavour: str) -> list[object]:
+    found, before = line.figures, line.before
+    texts = [] if line.values else [line.label.name]
+    for group, value, label in zip(question.groups, line.values, line.labels, strict=bool(line.values)):
+        cells = [label.name, label.state or "", label.detail or "", str(value)]
+        texts += cells if group in IDS else [str(value)]
     if flavour == SPREADSHEET:
         texts = [neutral(text) for text in texts]
     numbers = [*(getattr(found, name) for name in counts), *(found.tokens[meter] for meter in METERS)]
-    return [*texts, *numbers, plain(found.cost), "USD"]
+    past = [before.requests, plain(before.cost)] if before else []
+    return [*texts, *numbers, plain(found.cost), "USD", *past]
 
 
 def neutral(text: str) -> str:
@@ -120,7 +139,7 @@ def calls(scope: Scope, flavour: str) -> Export:
         raise
     export = Export(connection)
     try:
-        _enter(connection, scope.workspace_id)
+        enter(connection, scope.workspace_id)
         export.chunks = _begun(export, _chunks(connection, scope, flavour))
     except BaseException:
         export.close()
@@ -136,7 +155,8 @@ def _begun(export: Export, chunks: Iterator[bytes]) -> Iterator[bytes]:
     return chain(first, chunks)
 
 
-def _enter(connection: psycopg.Connection[Any], workspace_id: UUID) -> None:
+def enter(connection: psycopg.Connection[Any], workspace_id: UUID) -> None:
+    """Begin to read one workspace's rows from one state of the database, as rows leave it fastest."""
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.read_only = True
     connection.execute("select set_config('app.workspace_id', %s, true)", [str(workspace_id)])
@@ -145,31 +165,22 @@ def _enter(connection: psycopg.Connection[Any], workspace_id: UUID) -> None:
 
 
 def _chunks(connection: psycopg.Connection[Any], scope: Scope, flavour: str) -> Iterator[bytes]:
-    """Give the header and then the rows, in pieces of some size: PostgreSQL sends a row at a time."""
-    held: list[Buffer] = [
-        BYTE_ORDER_MARK if flavour == SPREADSHEET else b"",
-        ",".join(call_rows.COLUMNS).encode(),
-        b"\n",
-    ]
-    for part in _parts(scope):
-        with connection.cursor().copy(call_rows.copying(part, neutral=flavour == SPREADSHEET)) as copy:
-            for row in copy:
-                held.append(row)
-                if len(held) >= ROWS_AT_ONCE:
-                    yield _lines(held)
-                    held.clear()
-    yield _lines(held)
+    """Give the header with the first rows, then the rest, in pieces of some size."""
+    form = SHEET if flavour == SPREADSHEET else CSV
+    held = export_rows.header(call_rows.ALL, form)
+    for day in _days(scope):
+        part = Part(columns=call_rows.ALL, rows=call_rows.rows(day))
+        for piece in copying.pieces(connection, part, form):
+            yield held + piece.content
+            held = b""
+    if held:
+        yield held
 
 
-def _parts(scope: Scope) -> Iterator[Scope]:
+def _days(scope: Scope) -> Iterator[Scope]:
     """Cut a scope into days: each is sorted for itself, so the first rows are there at once."""
     start = scope.start
     while start < scope.end:
         end = min(start + AT_ONCE, scope.end)
         yield replace(scope, start=start, end=end)
         start = end
-
-
-def _lines(rows: list[Buffer]) -> bytes:
-    """Join rows and end their lines as CSV has it. No cell holds a line break: neither names nor codes may."""
-    return b"".join(rows).replace(b"\n", END)

@@ -8,24 +8,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Integer, Row, Select, Uuid, and_, cast, func, literal, select, text
+from sqlalchemy import ColumnElement, Row, Select, Text, cast, func, literal, select, text, tuple_
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.selectable import FromClause
 
 from app.billing import rollup_zones
-from app.billing.events import DONE, ESTIMATED, PROVISIONAL, UNSETTLED
-from app.billing.rollups import NO_APPLICATION
-from app.billing.tables import COUNTS, ROLLUPS, ChargeRow, RollupZoneRow, UsageEventRow
+from app.billing.dimensions import DIMENSIONS, EVERYTHING, THINGS, Only, Value
+from app.billing.sources import SUMS, Source, is_id
+from app.billing.sources import find as source
+from app.billing.tables import COUNTS, RollupZoneRow
 from app.wire.usage import METERS
 
-DIMENSIONS = ("application", "model", "key")
+__all__ = ["DIMENSIONS", "EVERYTHING", "SUMS", "THINGS", "Only", "Source", "Value", "source"]
+
 HOUR, DAY, MONTH = "hour", "day", "month"
-SUMS = (*COUNTS, *METERS, "billed_cost")
 PERCENT = Decimal(100)
 
 
@@ -58,24 +57,6 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Only:
-    """Which calls count: those of one application, model or key. None: of all."""
-
-    application: UUID | None = None
-    model: UUID | None = None
-    key: UUID | None = None
-
-    @property
-    def given(self) -> dict[str, UUID]:
-        """The dimensions that are narrowed down."""
-        ids = {"application": self.application, "model": self.model, "key": self.key}
-        return {name: one for name, one in ids.items() if one is not None}
-
-
-EVERYTHING = Only()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
     """Whose calls, since when and until when. Both ends are starts of local hours, of days unless `hourly`."""
 
@@ -84,35 +65,6 @@ class Scope:
     end: datetime
     only: Only = EVERYTHING
     hourly: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Sums to read from: their table, the columns that tell when, and the dimensions that they keep apart."""
-
-    table: FromClause
-    whens: tuple[ColumnElement[datetime], ...]
-    dimensions: frozenset[str]
-
-    @property
-    def when(self) -> ColumnElement[datetime]:
-        """When the sums were: the start of their hour or day."""
-        return self.whens[0]
-
-    def sums(self) -> list[ColumnElement[Any]]:
-        """Every column of `SUMS` added up."""
-        return [func.coalesce(func.sum(self.table.c[name]), 0).label(name) for name in SUMS]
-
-    def within(self, scope: Scope) -> list[ColumnElement[bool]]:
-        """The condition for rows of a scope."""
-        columns = self.table.c
-        span = [found for when in self.whens for found in (when >= scope.start, when < scope.end)]
-        wanted = [self.by(name) == one for name, one in scope.only.given.items()]
-        return [columns.workspace_id == scope.workspace_id, *span, *wanted]
-
-    def by(self, dimension: str) -> ColumnElement[UUID]:
-        """The column of a dimension."""
-        return self.table.c[f"{dimension}_id"]
 
 
 def zone_of(session: Session, workspace_id: UUID) -> tuple[ZoneInfo, bool]:
@@ -126,24 +78,44 @@ def zone_of(session: Session, workspace_id: UUID) -> tuple[ZoneInfo, bool]:
     return rollup_zones.load(built_by or own_zone or "UTC"), built_by is not None
 
 
-def source(dimensions: Iterable[str], *, hourly: bool = False) -> Source:
-    """Find the narrowest sums that keep these dimensions apart."""
-    needed = frozenset(dimensions)
-    return next(one for one, has_hours in _sources() if needed <= one.dimensions and (has_hours or not hourly))
-
-
 def source_for(scope: Scope, *dimensions: str) -> Source:
     """Find the narrowest sums for a scope that is told apart by some dimensions."""
     return source({*scope.only.given, *dimensions}, hourly=scope.hourly)
 
 
-def per_bucket(scope: Scope, starts: Sequence[datetime], dimension: str | None = None) -> Select[Any]:
-    """Ask for the sums of each bucket, numbered from 1; told apart by a dimension, which is null without one."""
-    found = source_for(scope, *([dimension] if dimension else []))
-    who = found.by(dimension) if dimension else cast(literal(None), Uuid())
+def within(scope: Scope, found: Source) -> list[ColumnElement[bool]]:
+    """The condition for a source's rows of a scope."""
+    span = [one for when in found.whens for one in (when >= scope.start, when < scope.end)]
+    wanted = [found.by(name) == one for name, one in scope.only.given.items()]
+    return [found.table.c.workspace_id == scope.workspace_id, *span, *wanted]
+
+
+def per_bucket(scope: Scope, starts: Sequence[datetime], *groups: str) -> Select[Any]:
+    """Ask for the sums of each bucket, numbered from 1; told apart by up to two dimensions, null where there is none."""
+    found = source_for(scope, *groups)
     bucket = func.width_bucket(found.when, list(starts))
-    grouped = [bucket, found.by(dimension)] if dimension else [bucket]
-    return select(who.label("id"), bucket.label("bucket"), *found.sums()).where(*found.within(scope)).group_by(*grouped)
+    who = [found.by(group) for group in groups]
+    columns = [bucket.label("bucket"), *found.sums()]
+    return select(*named(found, groups), *columns).where(*within(scope, found)).group_by(bucket, *who)
+
+
+def named(found: Source, groups: Sequence[str], *, missing: str | None = None) -> list[ColumnElement[Any]]:
+    """The columns `id` and `other` of up to two dimensions, as texts; `missing` stands where there is none."""
+    who = [cast(found.by(group), Text) for group in groups]
+    none = [cast(literal(missing), Text()) for _ in range(2 - len(groups))]
+    return [one.label(name) for one, name in zip((*who, *none), ("id", "other"), strict=True)]
+
+
+def is_one_of(scope: Scope, groups: Sequence[str], values: Sequence[tuple[Value, ...]]) -> ColumnElement[bool]:
+    """The condition for those groups alone."""
+    found = source_for(scope, *groups)
+    return tuple_(*(found.by(group) for group in groups)).in_(values)
+
+
+def of_group(row: Row[Any], groups: Sequence[str]) -> tuple[Value, ...]:
+    """Take the values of a row's group."""
+    texts = (row.id, row.other)[: len(groups)]
+    return tuple(UUID(text) if is_id(group) else text for text, group in zip(texts, groups, strict=True))
 
 
 def of_row(row: Row[Any]) -> Figures:
@@ -177,48 +149,3 @@ def _combine(added: list[Figures], taken: list[Figures]) -> Figures:
         meter: sum(one.tokens[meter] for one in added) - sum(one.tokens[meter] for one in taken) for meter in METERS
     }
     return Figures(tokens=tokens, billed=Decimal(summed("billed")), **{name: summed(name) for name in COUNTS})
-
-
-@cache
-def _sources() -> tuple[tuple[Source, bool], ...]:
-    """From the narrowest to the ledger, each with whether it knows hours."""
-    hours = {name: ROLLUPS[f"{name}_id"] for name in DIMENSIONS}
-    by_hour = {name: Source(table, (table.c.hour_start,), frozenset({name})) for name, table in hours.items()}
-    day, ledger = ROLLUPS["day"], _ledger()
-    of_days = Source(day, (day.c.day_start,), frozenset(DIMENSIONS))
-    of_calls = Source(ledger, (ledger.c.occurred_at, ledger.c.charged_at), frozenset(DIMENSIONS))
-    return (
-        (by_hour["model"], True),
-        (by_hour["application"], True),
-        (of_days, False),
-        (by_hour["key"], True),
-        (of_calls, True),
-    )
-
-
-def _ledger() -> FromClause:
-    """Each call as a part of its own, in the columns of a rollup."""
-    row, cost = UsageEventRow, ChargeRow.billed_cost
-    counts = {
-        "requests": literal(1),
-        "failed": cast(row.outcome.not_in((DONE, UNSETTLED)), Integer),
-        "provisional": cast(row.state == PROVISIONAL, Integer),
-        "estimated": cast(row.usage_source == ESTIMATED, Integer),
-        "unpriced": cast(cost.is_(None), Integer),
-    }
-    same = [getattr(ChargeRow, name) == getattr(row, name) for name in ("workspace_id", "occurred_at", "event_id")]
-    return (
-        select(
-            row.workspace_id,
-            row.occurred_at,
-            ChargeRow.occurred_at.label("charged_at"),
-            func.coalesce(row.application_id, NO_APPLICATION).label("application_id"),
-            row.key_id,
-            row.model_id,
-            *(counts[name].label(name) for name in COUNTS),
-            *(getattr(row, meter) for meter in METERS),
-            cost,
-        )
-        .join(ChargeRow, and_(*same))
-        .subquery("ledger")
-    )

@@ -16,7 +16,7 @@ import psycopg
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from app.billing import entries, ledger, partitions, rating, rollup_zones, rollups
+from app.billing import entries, late_calls, ledger, partitions, rating, refusals, rollup_zones, rollups
 from app.billing.entries import Reject, StreamEntry
 from app.billing.events import stream_key
 from app.billing.ledger import Line
@@ -112,18 +112,19 @@ def _trim(redis: Redis, key: str, last_id: str) -> None:
 
 
 def _take(database: psycopg.Connection, bucket: int, found: Sequence[StreamEntry]) -> Batch:
-    """Write one batch: rows, charges, rollups, and what cannot be one of them."""
-    usable, rejects = entries.read(found, bucket, utc_now())
+    """Write one batch: rows, charges, rollups, counts of refused calls, and what cannot be one of them."""
+    usable, refused_calls, rejects = entries.read(found, bucket, utc_now())
     calls = entries.once(usable)
     added = replaced = 0
     if calls:
         ledger.prepare(database)
         partitions.ensure_for(database, (call.occurred_at for call in calls))
-        rates = rating.rates(database, (call.event for call in calls))
+        rates = rating.rates(database, [call.event for call in calls])
         lines = [Line(call, rates.charge(call.event, call.occurred_at)) for call in calls]
         zones = rollup_zones.of(database, {call.event.workspace_id for call in calls})
         added, replaced, refused = _write(database, lines, zones)
         rejects += refused
+    refusals.add(database, refused_calls)
     _keep(database, bucket, rejects)
     return Batch(len(found), added, replaced, len(rejects))
 
@@ -131,11 +132,12 @@ def _take(database: psycopg.Connection, bucket: int, found: Sequence[StreamEntry
 def _write(
     database: psycopg.Connection, lines: Sequence[Line], zones: dict[UUID, ZoneInfo]
 ) -> tuple[int, int, list[Reject]]:
-    """Write lines and their part of the rollups; halve them to find the ones that PostgreSQL refuses."""
+    """Write lines, their part of the rollups and what they correct; halve them to find the ones that PostgreSQL refuses."""
     try:
         with database.transaction():
             written = ledger.write(database, lines)
             _roll_up(database, written, zones)
+            late_calls.correct(database, written, now=utc_now())
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         if len(lines) == 1:
             entry = lines[0].entry
@@ -165,8 +167,8 @@ def _place(line: Line, zones: dict[UUID, ZoneInfo]) -> rollups.Place:
 
 
 def _facts(line: Line) -> rollups.Facts:
-    event = line.entry.event
-    return rollups.Facts(event.outcome, event.state, event.usage_source, event.meters, line.charge.usd)
+    event, charge = line.entry.event, line.charge
+    return rollups.Facts(event.outcome, event.state, event.usage_source, event.meters, charge.usd, charge.list_usd)
 
 
 def _keep(database: psycopg.Connection, bucket: int, rejects: Sequence[Reject]) -> None:

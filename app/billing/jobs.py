@@ -40,7 +40,15 @@ FAILURE_TTL_S = 3600
 MOST_FAILED = 50
 """Failed jobs that are kept for people to see; older ones are deleted."""
 
-RUNNABLE = frozenset({"app.billing.jobs.drain", "app.billing.jobs.rebuild_outdated", trail.JOB})
+RUNNABLE = frozenset(
+    {
+        "app.billing.jobs.drain",
+        "app.billing.jobs.rebuild_outdated",
+        "app.billing.rating_jobs.run",
+        "app.billing.export_jobs.run",
+        trail.JOB,
+    }
+)
 """The functions that a job may name."""
 
 _ERROR_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*(?=:|$)")
@@ -120,6 +128,11 @@ def rebuild_outdated() -> None:
 def stop_soon(_number: int, _frame: FrameType | None) -> None:
     """Signal handler of a working job: end after the running batch. What is left waits for the next job."""
     _Stop.asked = True
+
+
+def stopping() -> bool:
+    """Tell whether this process was told to stop: a long job then ends where it can go on later."""
+    return _Stop.asked
 
 
 def connect(url: str) -> psycopg.Connection:

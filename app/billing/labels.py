@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from app.billing.rollups import NO_APPLICATION
+from app.billing.dimensions import IDS, NOBODY, TAG, Value
 from app.extensions import execute
 from app.units import PLATFORM_ID
 
@@ -26,9 +26,13 @@ _NAMES = """
         select model_id from model where workspace_id in (:workspace, :platform) order by name limit :choices))
     union all
     select 'key', k.key_id, k.name, case when k.state = 'revoked' then 'revoked' end,
-        concat_ws(' · ', k.prefix || '…' || k.last4, a.name)
+        coalesce(a.name, k.prefix || '…' || k.last4)
     from api_key k left join application a using (workspace_id, application_id)
     where k.workspace_id = :workspace and k.key_id = any(:keys)
+    union all
+    select 'member', u.user_id, u.name, case when u.disabled_at is not null then 'deactivated' end, u.email
+    from user_account u where u.user_id = any(:members)
+        and exists (select 1 from api_key k where k.workspace_id = :workspace and k.owner_id = u.user_id)
     union all
     select 'model', gone.id, last_call.alias, 'deleted', null
     from unnest(cast(:models as uuid[])) as gone(id)
@@ -40,7 +44,12 @@ _NAMES = """
         select alias from usage_event where workspace_id = :workspace and model_id = gone.id
             and occurred_at >= hour_start and occurred_at < hour_start + interval '2 hours' limit 1
     ) last_call on true
-    where not exists (select 1 from model m where m.model_id = gone.id)"""
+    where not exists (select 1 from model m where m.model_id = gone.id)
+    union all
+    select 'tag', null, tag.name, null, null from (
+        select distinct jsonb_object_keys(tags) as name from application
+        where workspace_id = :workspace and tags <> '{}' order by name limit :choices
+    ) tag"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +64,16 @@ class Label:
 Labels = dict[str, dict[UUID, Label]]
 
 UNKNOWN = Label(name="unknown")
-_NONE = Label(name="no application")
+_MISSING = {"application": "no application", "member": "no owner", "cost_centre": "no cost centre"}
+STATUSES = {
+    "done": "succeeded",
+    "upstream_error": "failed at the provider",
+    "client_gone": "client left",
+    "timeout": "timed out",
+    "drained": "stopped with the process",
+    "unsettled": "provisional",
+}
+"""How a call ended, in people's words."""
 
 
 def of(session: Session, workspace_id: UUID, asked: Mapping[str, Collection[UUID]], *, before: datetime) -> Labels:
@@ -63,6 +81,13 @@ def of(session: Session, workspace_id: UUID, asked: Mapping[str, Collection[UUID
 
     A model that was deleted is called as it was in a call before `before`.
     """
+    return with_tags(session, workspace_id, asked, before=before)[0]
+
+
+def with_tags(
+    session: Session, workspace_id: UUID, asked: Mapping[str, Collection[UUID]], *, before: datetime
+) -> tuple[Labels, list[str]]:
+    """Do the same, and list the names of the applications' tags, in the same statement."""
     rows = execute(
         session,
         _NAMES,
@@ -71,10 +96,27 @@ def of(session: Session, workspace_id: UUID, asked: Mapping[str, Collection[UUID
         applications=list(asked.get("application", ())),
         models=list(asked.get("model", ())),
         keys=list(asked.get("key", ())),
+        members=list(asked.get("member", ())),
         end=before,
         choices=MOST_CHOICES,
     )
-    found: Labels = {"application": {NO_APPLICATION: _NONE}, "model": {}, "key": {}}
+    found: Labels = {name: {} for name in IDS}
+    for name in IDS & _MISSING.keys():
+        found[name][NOBODY] = Label(name=_MISSING[name])
+    tags: list[str] = []
     for row in rows:
-        found[row.dimension][row.id] = Label(name=row.name, state=row.state, detail=row.detail)
-    return found
+        if row.dimension == "tag":
+            tags.append(row.name)
+        else:
+            found[row.dimension][row.id] = Label(name=row.name, state=row.state, detail=row.detail)
+    return found, sorted(tags)
+
+
+def label(found: Labels, dimension: str, value: Value) -> Label:
+    """Name one value of a dimension: an id as it was found, a text by itself."""
+    if isinstance(value, UUID):
+        return found[dimension].get(value, UNKNOWN)
+    if dimension == "status":
+        return Label(name=STATUSES.get(value, value))
+    missing = f"no {dimension.removeprefix(TAG)}" if dimension.startswith(TAG) else _MISSING.get(dimension, "none")
+    return Label(name=value or missing)

@@ -23,10 +23,11 @@ from app.wire.usage import METERS
 
 KEY = ("workspace_id", "occurred_at", "event_id")
 COLUMNS = tuple(c.name for c in UsageEventRow.__table__.columns if c.name != "ingested_at")
-CHARGES = ("price_ids", "list_cost", "billed_cost")
+CHARGES = ("price_ids", "list_cost", "billed_cost", "provider_cost", "adjustment_id", "run_id")
+"""What rating decides, in the order of `values_of`."""
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has no type for it
 _TYPES = [c.type.compile(_DIALECT).lower() for c in UsageEventRow.__table__.columns if c.name in COLUMNS]
-_COPY_TYPES = [*_TYPES, "uuid[]", "numeric", "numeric"]
+_COPY_TYPES = [*_TYPES, "uuid[]", "numeric", "numeric", "numeric", "uuid", "uuid"]
 
 
 class Line(NamedTuple):
@@ -47,7 +48,8 @@ def prepare(connection: psycopg.Connection) -> None:
     """Make the temporary table of this transaction; it is gone with it."""
     connection.execute(
         "create temporary table incoming (like usage_event including defaults,"
-        " price_ids uuid[], list_cost numeric(24, 12), billed_cost numeric(24, 12)) on commit drop"
+        " price_ids uuid[], list_cost numeric(24, 12), billed_cost numeric(24, 12), provider_cost numeric(24, 12),"
+        " adjustment_id uuid, run_id uuid) on commit drop"
     )
 
 
@@ -104,9 +106,20 @@ def _row(line: Line) -> tuple[Any, ...]:
         event.latency_ms,
         event.first_byte_ms,
         event.client_request_id,
+        event.service_tier,
+        *values_of(charge),
+    )
+
+
+def values_of(charge: Charge, run_id: UUID | None = None) -> tuple[Any, ...]:
+    """Lay a charge out as `CHARGES`; `run_id` is the rating run that made it, None for ingest."""
+    return (
         list(charge.price_ids),
+        charge.list_usd,
         charge.usd,
-        charge.usd,
+        charge.provider_usd,
+        charge.adjustment_id,
+        run_id,
     )
 
 
@@ -163,13 +176,13 @@ _REPLACED = sql.SQL(
     " and u.occurred_at between %(first)s and %(last)s"
 ).format(u_key=_names(KEY, "u"), i_key=_names(KEY, "i"))
 _PROVISIONAL = sql.SQL(
-    "select u.*, c.billed_cost from incoming i, usage_event u join charge c using ({key}) where {replaced}"
+    "select u.*, c.list_cost, c.billed_cost, c.corrected_cost from incoming i, usage_event u join charge c using ({key}) where {replaced}"
 ).format(key=_names(KEY), replaced=_REPLACED)
 _SETTLE = sql.SQL(
     "with settled as ("
-    "  update usage_event u set ({rest}, ingested_at) = ({i_rest}, now()) from incoming i where {replaced}"
+    "  update usage_event u set ({rest}, ingested_at) = ({i_rest}, clock_timestamp()) from incoming i where {replaced}"
     "  returning {u_key}"
-    ") update charge c set ({charges}, rated_at) = ({i_charges}, now()) from incoming i join settled using ({key})"
+    ") update charge c set ({charges}, corrected_cost, rated_at) = ({i_charges}, null, now()) from incoming i join settled using ({key})"
     " where ({c_key}) = ({i_key}) and c.occurred_at between %(first)s and %(last)s"
 ).format(
     rest=_names(_REST),

@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.billing import explorer, figures, labels, ranking
+from app.billing import explorer, figures, labels, lines, ranking
 from app.billing.events import DONE, UNSETTLED
-from app.billing.explorer import Line, Question
-from app.billing.figures import DAY, DIMENSIONS, Figures, Scope
+from app.billing.explorer import Question
+from app.billing.figures import DAY, THINGS, Figures, Scope
+from app.billing.lines import Line
 from app.billing.tables import UsageEventRow
 from app.extensions import snapshot
 from app.units import local_hour_of, month_of
@@ -65,8 +66,8 @@ def so_far(workspace_id: UUID, now: datetime) -> Month | None:
         before = same_span_before(now, zone)
         scope = Scope(workspace_id=workspace_id, start=start, end=end)
         past, days, comparable = _spans(session, scope, before, now, zone)
-        found = ranking.tops(session, scope, DIMENSIONS, TOP)
-        ids = {name: {one for one, _ in things} for name, things in found.items()}
+        found = ranking.tops(session, scope, THINGS, TOP)
+        ids = {name: {value for (value,), _ in things if isinstance(value, UUID)} for name, things in found.items()}
         named = labels.of(session, workspace_id, ids, before=end)
         return Month(
             zone=zone,
@@ -78,7 +79,7 @@ def so_far(workspace_id: UUID, now: datetime) -> Month | None:
             before=past,
             before_start=before[0],
             before_end=before[1],
-            tops={name: [explorer.line(name, one, named) for one in things] for name, things in found.items()},
+            tops={name: [lines.of_things([name], one, named) for one in things] for name, things in found.items()},
             failures=_failures(session, workspace_id, now),
         )
 

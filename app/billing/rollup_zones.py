@@ -13,8 +13,8 @@ import psycopg
 
 from app.units import zone
 
-LAYOUT = 2
-"""Which rollups there are; 2 came with those of days. Rollups of another layout are rebuilt."""
+LAYOUT = 3
+"""Which rollups there are; those of days came with 2, their alias, provider and outcome with 3. Others are rebuilt."""
 
 _KNOWN = "select workspace_id, timezone from rollup_zone where workspace_id = any(%s)"
 # A workspace that is gone has UTC.
@@ -23,6 +23,9 @@ _SET = """
     select id, coalesce(timezone, 'UTC'), %s from unnest(%s::uuid[]) as id left join workspace on workspace_id = id
     on conflict (workspace_id) do update set timezone = excluded.timezone, layout = excluded.layout
     returning workspace_id, timezone"""
+_USED = """
+    select id, coalesce(r.timezone, w.timezone, 'UTC') from unnest(%s::uuid[]) as id
+    left join rollup_zone r on r.workspace_id = id left join workspace w on w.workspace_id = id"""
 _OUTDATED = """
     select workspace_id from rollup_zone r join workspace w using (workspace_id)
     where r.timezone <> w.timezone or r.layout <> %s order by workspace_id"""
@@ -36,6 +39,16 @@ def of(connection: psycopg.Connection, workspaces: Iterable[UUID]) -> dict[UUID,
     zones = _read(connection, _KNOWN, [asked])
     new = [workspace_id for workspace_id in asked if workspace_id not in zones]
     return zones | _read(connection, _SET, [LAYOUT, new]) if new else zones
+
+
+def used(connection: psycopg.Connection, workspaces: Iterable[UUID]) -> dict[UUID, ZoneInfo]:
+    """Find the zone of each workspace's rollups, its own where it has none yet. Nothing is set by that."""
+    return _read(connection, _USED, [list(workspaces)])
+
+
+def known(connection: psycopg.Connection, workspace_id: UUID) -> ZoneInfo | None:
+    """Find the zone of a workspace's rollups; None when it has none."""
+    return _read(connection, _KNOWN, [[workspace_id]]).get(workspace_id)
 
 
 def follow(connection: psycopg.Connection, workspace_id: UUID) -> ZoneInfo:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg import sql
+from sqlalchemy import Column, Text
 
 from app.billing.events import DONE, ESTIMATED, PROVISIONAL, UNSETTLED
 from app.billing.tables import COUNTS, ROLLUPS
@@ -40,12 +41,15 @@ class Place(NamedTuple):
     application_id: UUID
     model_id: UUID
     deployment_id: UUID
+    alias: str
+    provider: str
+    outcome: str
 
 
 class Facts(NamedTuple):
-    """What the sums need to know of one call. A cost of None is unpriced.
+    """What the sums need to know of one call. `cost_usd` is what is billed; None is unpriced. `list_usd` may be None beside it.
 
-    Or of `calls` calls of one kind: then meters and cost are theirs together.
+    Or of `calls` calls of one kind: then meters and costs are theirs together.
     """
 
     outcome: str
@@ -53,6 +57,7 @@ class Facts(NamedTuple):
     usage_source: str
     meters: Mapping[str, int]
     cost_usd: Decimal | None
+    list_usd: Decimal | None
     calls: int = 1
 
 
@@ -108,26 +113,29 @@ def place_of(call: Any, occurred_at: datetime, in_zone: ZoneInfo) -> Place:
         call.application_id or NO_APPLICATION,
         call.model_id,
         call.deployment_id,
+        call.alias,
+        call.provider,
+        call.outcome,
     )
 
 
 def facts_of_row(row: Any) -> Facts:
     """Take the facts of a call from its row in the ledger, joined with its charge."""
     meters = {meter: getattr(row, meter) for meter in METERS}
-    return Facts(row.outcome, row.state, row.usage_source, meters, row.billed_cost)
+    return Facts(row.outcome, row.state, row.usage_source, meters, row.billed_cost, row.list_cost)
 
 
-def clear(connection: psycopg.Connection, workspace_id: UUID) -> None:
-    """Delete all rollups of a workspace."""
-    for table in ROLLUPS.values():
-        statement = sql.SQL("delete from {} where workspace_id = %s").format(sql.Identifier(table.name))
-        connection.execute(statement, [workspace_id])
+def clear(connection: psycopg.Connection, workspace_id: UUID, since: datetime) -> None:
+    """Delete the rollups of a workspace's hours and days from an instant on."""
+    statement = sql.SQL("delete from {} where workspace_id = %s and {} >= %s")
+    for dimension, table in ROLLUPS.items():
+        names = map(sql.Identifier, (table.name, _keys(dimension)[1]))
+        connection.execute(statement.format(*names), [workspace_id, since])
 
 
 def amounts(facts: Facts) -> Amounts:
     """Say what calls of one kind add to each column of `SUMS`."""
     calls, cost = facts.calls, facts.cost_usd
-    usd = Decimal(0) if cost is None else cost
     return (
         calls,
         calls * (facts.outcome not in (DONE, UNSETTLED)),
@@ -135,8 +143,8 @@ def amounts(facts: Facts) -> Amounts:
         calls * (facts.usage_source == ESTIMATED),
         calls * (cost is None),
         *[facts.meters.get(meter, 0) for meter in METERS],
-        usd,
-        usd,
+        facts.list_usd or Decimal(0),
+        cost or Decimal(0),
     )
 
 
@@ -159,7 +167,7 @@ def _starts_of_quarter(quarter: int, in_zone: ZoneInfo) -> tuple[datetime, datet
 def _adding(dimension: str) -> sql.Composed:
     """One statement for all rows: a list for each column, then the sum with what is there."""
     table = ROLLUPS[dimension]
-    lists = sql.SQL(", ").join(sql.Placeholder() * len(table.columns))
+    lists = sql.SQL(", ").join(sql.SQL("%s::text[]" if _is_text(one) else "%s") for one in table.columns)
     added = sql.SQL(", ").join(sql.SQL("{0} = r.{0} + excluded.{0}").format(sql.Identifier(name)) for name in SUMS)
     return sql.SQL(
         "insert into {table} as r ({columns}) select * from unnest({lists}) on conflict ({keys}) do update set {added}"
@@ -182,6 +190,11 @@ def _deleting(dimension: str) -> sql.Composed:
 def _keys(dimension: str) -> list[str]:
     """The columns of a rollup's key: the workspace and the start of the hour or day lead."""
     return [column.name for column in ROLLUPS[dimension].primary_key]
+
+
+def _is_text(column: Column[Any]) -> bool:
+    """Tell whether PostgreSQL must be told the type of a column's list: psycopg sends texts without one."""
+    return isinstance(column.type, Text)
 
 
 def _names(columns: Iterable[str]) -> sql.Composed:

@@ -5,12 +5,12 @@ a bill outlives what it bills. Ledger tables are partitioned by month on `occurr
 the instant inside the event id.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, Integer, Numeric, Table, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, Integer, Numeric, Table, Text, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
@@ -58,7 +58,8 @@ class UsageEventRow(Base):
     latency_ms: Mapped[int | None]
     first_byte_ms: Mapped[int | None]
     client_request_id: Mapped[str | None]
-    ingested_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    service_tier: Mapped[str | None]
+    ingested_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
 
     __table_args__ = (
         CheckConstraint("state in ('provisional', 'settled')", name="state"),
@@ -76,7 +77,12 @@ class UsageEventRow(Base):
 
 
 class ChargeRow(Base):
-    """What one call costs. A null cost is *unpriced*, which is not 0."""
+    """What one call costs. A null `billed_cost` is *unpriced*, which is not 0.
+
+    `run_id` is the rating run that wrote it last; null: it is as ingest rated it. No workspace sees `provider_cost`.
+    A closed month's charge stays when it is recomputed: `corrected_cost` is what corrections have made of it, null for
+    nothing.
+    """
 
     __tablename__ = "charge"
 
@@ -86,6 +92,10 @@ class ChargeRow(Base):
     price_ids: Mapped[list[UUID]] = mapped_column(ARRAY(postgresql.UUID(as_uuid=True)))
     list_cost: Mapped[Decimal | None]
     billed_cost: Mapped[Decimal | None]
+    provider_cost: Mapped[Decimal | None]
+    adjustment_id: Mapped[UUID | None]
+    run_id: Mapped[UUID | None]
+    corrected_cost: Mapped[Decimal | None]
     currency: Mapped[str] = mapped_column(server_default="USD")
     rated_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
 
@@ -112,7 +122,16 @@ class IngestRejectRow(Base):
     entry_id: Mapped[str] = mapped_column(primary_key=True)
     payload: Mapped[bytes]
     reason: Mapped[str]
-    rejected_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    rejected_at: Mapped[datetime] = mapped_column(server_default=text("now()"), index=True)
+
+
+class RetentionMarkRow(Base):
+    """The last month of the ledger whose rows of a class are gone."""
+
+    __tablename__ = "retention_mark"
+
+    class_: Mapped[str] = mapped_column("class", primary_key=True)
+    month: Mapped[date]
 
 
 class RollupZoneRow(Base):
@@ -132,14 +151,21 @@ COUNTS = ("requests", "failed", "provisional", "estimated", "unpriced")
 """How many events of the hour; each but `requests` counts those of one kind."""
 
 
-def _rollup(name: str, *dimensions: str, period: str = "hour_start", more: tuple[Index, ...] = ()) -> Table:
-    """Make one read model: sums of a workspace-local hour or day by some dimensions."""
+def _rollup(
+    name: str,
+    *dimensions: str,
+    period: str = "hour_start",
+    texts: tuple[str, ...] = (),
+    more: tuple[Index, ...] = (),
+) -> Table:
+    """Make one read model: sums of a workspace-local hour or day by some dimensions, ids first."""
     return Table(
         name,
         Base.metadata,
         Column("workspace_id", postgresql.UUID(as_uuid=True), primary_key=True),
         Column(period, DateTime(timezone=True), primary_key=True),
         *(Column(dimension, postgresql.UUID(as_uuid=True), primary_key=True) for dimension in dimensions),
+        *(Column(dimension, Text, primary_key=True) for dimension in texts),
         *(Column(count, Integer, nullable=False, server_default="0") for count in COUNTS),
         *(Column(meter, BigInteger, nullable=False, server_default="0") for meter in METERS),
         Column("list_cost", Numeric(24, 12), nullable=False, server_default="0"),
@@ -158,6 +184,7 @@ ROLLUPS = {
         "key_id",
         "model_id",
         period="day_start",
+        texts=("alias", "provider", "outcome"),
         more=(Index("ix_rollup_day_key_id", "workspace_id", "key_id", "day_start"),),
     ),
 }

@@ -10,10 +10,13 @@ from app.cli.journal import Journal, difference
 from app.cli.state import FILE, State
 from app.model import models, price_book
 from app.model.models import Deployment
+from app.model.price_book import PRICED, Slot
+from app.model.prices import STANDARD
 from app.provider import providers
 from app.provider.providers import TIMEOUTS, Provider
 from app.units import PLATFORM_ID
-from app.wire.usage import METERS
+
+Tiers = Mapping[Slot, Mapping[str, Decimal]]
 
 
 def apply(config: Config, state: State, journal: Journal, *, now: datetime) -> None:
@@ -82,13 +85,15 @@ def _save_model(entry: ModelEntry, state: State, journal: Journal, *, now: datet
     ]
     before = state.models.get(entry.name)
     model_id = models.save(PLATFORM_ID, entry.name, deployments, managed_by=FILE)
-    price_book.set_prices(PLATFORM_ID, model_id, entry.price, now=now)
+    known = state.prices.get(model_id, {})
+    for slot in {**known, **entry.every_price}:
+        price_book.set_prices(PLATFORM_ID, model_id, entry.every_price.get(slot, {}), now=now, slot=slot)
     if before is None:
         journal.did(f"create model {entry.name}" + ("" if entry.price else " (unpriced)"))
         return
     names = {provider_id: name for name, provider_id in ids.items()}
     found = difference("deployments", _described(before.deployments, names), _described(deployments, names))
-    found += _price_differences(state.prices.get(model_id, {}), entry.price)
+    found += _price_differences(known, entry.every_price)
     journal.did(f"update model {entry.name}", found)
 
 
@@ -102,5 +107,16 @@ def _described(deployments: Sequence[Deployment], names: Mapping[UUID, str]) -> 
     return sorted(found)
 
 
-def _price_differences(before: dict[str, Decimal], after: dict[str, Decimal]) -> list[str]:
-    return [text for meter in METERS for text in difference(f"price {meter}", before.get(meter), after.get(meter))]
+def _price_differences(before: Tiers, after: Tiers) -> list[str]:
+    found = []
+    for slot in sorted({**before, **after}):
+        was, now = before.get(slot, {}), after.get(slot, {})
+        for meter in PRICED:
+            found += difference(f"price {_tier(slot)}{meter}", was.get(meter), now.get(meter))
+    return found
+
+
+def _tier(slot: Slot) -> str:
+    """Name a tier before a meter; the standard one is not said."""
+    tier = "" if slot.service_tier == STANDARD else f"{slot.service_tier} "
+    return tier + (f"over {slot.context_over} " if slot.context_over else "")

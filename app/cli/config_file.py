@@ -1,8 +1,9 @@
 """The configuration file: its format, read strictly, every problem at once with its line.
 
     providers:  [{name, kind, base_url, api_key, timeouts: {connect_s, first_byte_s, idle_s, total_s}}]
-    models:     [{name, deployments: [{provider, model, weight, priority}], price: {<meter>: "0.15"}}]
-    workspaces: [{name, timezone, applications: [{name, cost_centre, keys: [
+    models:     [{name, deployments: [{provider, model, weight, priority}], price: {<meter>: "0.15"},
+                  tiers: [{service_tier, context_over, price: {<meter>: "0.15"}}]}]
+    workspaces: [{name, timezone, po_number, applications: [{name, cost_centre, keys: [
                     {name, secret, models, state, limits: {requests_per_min, tokens_per_min, parallel},
                      budget: {usd, period}, expires_at}]}]}]
 
@@ -34,16 +35,19 @@ from app.cli.entries import (
 from app.cli.yaml_fields import Fields, InvalidFile, Problem, Report, compose
 from app.model import models as model_rules
 from app.model import price_book
+from app.model.price_book import STANDARD_LIST, Slot
+from app.model.price_changes import LONGEST_CONTEXT
+from app.model.prices import SERVICE_TIERS, STANDARD
 from app.provider import providers
 from app.units import zone
-from app.wire.usage import METERS
 from app.workspace import names, workspaces
 
 TOP = ("providers", "models", "workspaces")
 PROVIDER = ("name", "kind", "base_url", "api_key", "timeouts")
-MODEL = ("name", "deployments", "price")
+MODEL = ("name", "deployments", "price", "tiers")
+TIER = ("service_tier", "context_over", "price")
 DEPLOYMENT = ("provider", "model", "weight", "priority")
-WORKSPACE = ("name", "timezone", "applications")
+WORKSPACE = ("name", "timezone", "po_number", "applications")
 APPLICATION = ("name", "cost_centre", "keys")
 KEY = ("name", "secret", "models", "state", "limits", "budget", "expires_at")
 LIMITS = ("requests_per_min", "tokens_per_min", "parallel")
@@ -89,7 +93,8 @@ def _model(fields: Fields) -> ModelEntry:
     places = [(entry.provider, entry.model) for entry in entries]
     if len(set(places)) < len(places):
         fields.wrong("deployments", "name the same provider and model twice")
-    return ModelEntry(line=fields.line, name=_name(fields), deployments=entries, price=_price(fields))
+    price, tiers = _price(fields), _tiers(fields)
+    return ModelEntry(line=fields.line, name=_name(fields), deployments=entries, price=price, tiers=tiers)
 
 
 def _deployment(fields: Fields) -> DeploymentEntry:
@@ -102,7 +107,7 @@ def _deployment(fields: Fields) -> DeploymentEntry:
 
 def _price(fields: Fields) -> dict[str, Decimal]:
     """Read the list price; no price at all is an unpriced model, which is not a free one."""
-    inner = fields.mapping("price", METERS)
+    inner = fields.mapping("price", price_book.PRICED)
     if inner is None:
         return {}
     if not inner.names():
@@ -112,6 +117,24 @@ def _price(fields: Fields) -> dict[str, Decimal]:
     for meter, amount in prices.items():
         inner.checked(meter, partial(price_book.check, meter), amount)
     return prices
+
+
+def _tiers(fields: Fields) -> dict[Slot, dict[str, Decimal]]:
+    """Read the prices of other service tiers and of calls with longer input; each tier stands there once."""
+    found: dict[Slot, dict[str, Decimal]] = {}
+    for inner in fields.each("tiers", TIER):
+        tier, length = inner.text("service_tier", STANDARD), inner.whole("context_over", 0) or 0
+        if tier not in SERVICE_TIERS:
+            inner.wrong("service_tier", f"must be one of {', '.join(SERVICE_TIERS)}, not {tier!r}")
+        if not 0 <= length <= LONGEST_CONTEXT:
+            inner.wrong("context_over", f"must be from 0 to {LONGEST_CONTEXT} tokens")
+        slot = Slot(service_tier=tier, context_over=length)
+        if slot == STANDARD_LIST or slot in found:
+            inner.wrong("service_tier", "and context_over name a tier that has its price elsewhere in this model")
+        found[slot] = _price(inner)
+        if not found[slot]:
+            inner.wrong("price", "is missing")
+    return found
 
 
 def _workspace(fields: Fields) -> WorkspaceEntry:
@@ -125,6 +148,7 @@ def _workspace(fields: Fields) -> WorkspaceEntry:
         line=fields.line,
         name=name,
         timezone=timezone,
+        po_number=_if_given(fields, "po_number", workspaces.check_po_number) if "po_number" in fields else None,
         applications=tuple(_application(inner, name, in_zone) for inner in entries),
     )
 

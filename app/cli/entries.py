@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from app.application.limits import Limits
 from app.cli.yaml_fields import Problem
+from app.model.price_book import STANDARD_LIST, Slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +35,21 @@ class DeploymentEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEntry:
-    """An alias; `price` is dollars per million tokens by meter, empty for an unpriced model."""
+    """An alias; `price` is dollars per million tokens by meter, empty for an unpriced model.
+
+    `tiers` has the prices of other service tiers and longer contexts.
+    """
 
     line: int
     name: str
     deployments: tuple[DeploymentEntry, ...]
     price: dict[str, Decimal]
+    tiers: dict[Slot, dict[str, Decimal]] = field(default_factory=dict)
+
+    @property
+    def every_price(self) -> dict[Slot, dict[str, Decimal]]:
+        """All its list prices by slot; those of the standard tier as well when there are none."""
+        return {STANDARD_LIST: self.price, **self.tiers}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +83,12 @@ class ApplicationEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkspaceEntry:
-    """A workspace with its applications."""
+    """A workspace with its applications. `po_number` None: the file leaves it to the console; empty: there is none."""
 
     line: int
     name: str
     timezone: str
+    po_number: str | None
     applications: tuple[ApplicationEntry, ...]
 
 

@@ -15,7 +15,7 @@ from app.auth import sealing
 from app.crypto import Resealing
 from app.provider import credentials
 from app.units import utc_now
-from app.workspace import workspaces
+from app.workspace import channels, workspaces
 
 UNTIL = "They work while it is in SECRET_KEY_PREVIOUS: rotate them, or keep it there."
 NEVER = "They do not work. Give it in SECRET_KEY_PREVIOUS, or make new keys."
@@ -29,6 +29,7 @@ def rotate_secrets() -> None:
     tally = sealing.reseal()
     for workspace_id, name in names.items():
         tally.add(credentials.reseal(workspace_id), f"workspace {name}, ")
+        tally.add(channels.reseal(workspace_id), f"workspace {name}, ")
     peppers.number()
     for line in (*_of_secrets(tally), *_of_keys(names)):
         click.echo(line)

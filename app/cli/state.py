@@ -10,6 +10,7 @@ from app.application.keys import Key
 from app.cli.entries import Config
 from app.model import models, price_book
 from app.model.models import Model
+from app.model.price_book import Slot
 from app.provider import providers
 from app.provider.providers import Provider
 from app.units import PLATFORM_ID
@@ -39,7 +40,7 @@ class State:
 
     providers: dict[str, Provider]
     models: dict[str, Model]
-    prices: dict[UUID, dict[str, Decimal]]
+    prices: dict[UUID, dict[Slot, dict[str, Decimal]]]
     tenants: dict[str, Tenant] = field(default_factory=dict)
 
 
@@ -50,7 +51,7 @@ def read(config: Config) -> State:
     return State(
         providers={provider.name: provider for provider in providers.all_of(PLATFORM_ID)},
         models={model.name: model for model in models.all_of(PLATFORM_ID)},
-        prices=price_book.current(PLATFORM_ID),
+        prices=price_book.current_tiers(PLATFORM_ID),
         tenants={workspace.name: tenant(workspace) for workspace in found},
     )
 

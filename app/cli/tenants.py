@@ -78,7 +78,10 @@ def _prune_workspace(tenant: Tenant, still_used: list[str], journal: Journal, *,
 def _save_workspace(entry: WorkspaceEntry, tenant: Tenant | None, journal: Journal) -> UUID:
     if tenant is None:
         journal.did(f"create workspace {entry.name}")
-        return workspaces.create(entry.name, timezone=entry.timezone, managed_by=FILE)
+        workspace_id = workspaces.create(entry.name, timezone=entry.timezone, managed_by=FILE)
+        if entry.po_number:
+            workspaces.set_po_number(workspace_id, entry.po_number)
+        return workspace_id
     before = tenant.workspace
     if before.archived_at:
         journal.did(f"revive workspace {entry.name}")
@@ -88,7 +91,16 @@ def _save_workspace(entry: WorkspaceEntry, tenant: Tenant | None, journal: Journ
         workspaces.set_timezone(before.workspace_id, entry.timezone)
     if before.archived_at or before.timezone != entry.timezone:
         keys.refresh(before.workspace_id)
+    if entry.po_number is not None:
+        _save_po_number(entry, before.workspace_id, journal)
     return before.workspace_id
+
+
+def _save_po_number(entry: WorkspaceEntry, workspace_id: UUID, journal: Journal) -> None:
+    before = workspaces.po_number(workspace_id) or ""
+    if before != entry.po_number:
+        journal.did(f"update workspace {entry.name}", difference("po_number", before or None, entry.po_number or None))
+        workspaces.set_po_number(workspace_id, entry.po_number)
 
 
 def _save_application(  # noqa: PLR0913 - one step deeper than the others

@@ -77,6 +77,14 @@ class Form:
             self.problems[name] = "lies in the past"
         return instant
 
+    def moment(self, name: str, timezone: str) -> datetime | None:
+        """Read a wall-clock time of a zone, past or ahead; None when empty."""
+        raw = self.text(name)
+        instant = _instant(raw, timezone) if raw else None
+        if raw and instant is None:
+            self.problems[name] = f"is no date and time that exists in {timezone}"
+        return instant
+
     @contextmanager
     def refusals(self) -> Iterator[None]:
         """Take what a service refuses as a problem of the field that it names."""

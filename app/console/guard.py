@@ -40,6 +40,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 FAILED = 500
 NOTED = frozenset({400, 401, 403, 404, 409, 422, FAILED})
 KINDS = {
+    "deliveries": "delivery",
     "settings": "workspace",
     "sign_in": "session",
     "local_sign_in": "session",
@@ -159,6 +160,11 @@ def forget(response: Response) -> Response:
 def session_cookie() -> str:
     """The value of the session's cookie; empty without one."""
     return request.cookies.get(SESSION_COOKIE, "")
+
+
+def check_place(workspace: Workspace) -> None:
+    """Refuse whoever comes from outside of a workspace's networks: for views whose address does not name it."""
+    _check_network(workspace.networks, "This workspace")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from app.application import applications, key_list, keys, rotation
 from app.application.key_list import Listed, Wanted
 from app.application.keys import ALL_MODELS, MadeBefore
 from app.auth import key_owners, token_issuers, users
+from app.auth.callers import MANAGEMENT
 from app.billing import recent
 from app.console import forms, key_form, origin, render
 from app.console.guard import here, requires
@@ -22,6 +23,7 @@ from app.workspace.names import NotFound
 
 TEMPLATE = "console/keys.html"
 BY_FILE = "A configuration file manages this key. Change it there."
+NOT_YOURS = "A management key reads all usage of the workspace. Those who may export usage change it."
 STALE_DAYS = ("30", "90")
 OVERLAPS = (
     ("0", "Stop it at once"),
@@ -175,6 +177,8 @@ def _editable(workspace_id: UUID, key_id: UUID) -> Listed:
     found = key_list.get(workspace_id, key_id, now=utc_now())
     if found.key.managed_by == "file":
         abort(409, BY_FILE)
+    if found.key.kind == MANAGEMENT and not here().may("usage.export"):
+        abort(403, NOT_YOURS)
     return found
 
 

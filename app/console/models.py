@@ -1,5 +1,6 @@
 """Models: the aliases that applications ask for, where each is served, and what it costs."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from itertools import zip_longest
@@ -21,6 +22,7 @@ from app.wire.usage import METERS
 
 TEMPLATE = "console/models.html"
 BY_FILE = "A configuration file manages this model. Change it there."
+CHANGED = "Somebody else has changed its prices since you opened the page. Reload it to see how they are now."
 ROW = ("provider", "upstream_model", "weight", "priority")
 
 blueprint = Blueprint("models", __name__, url_prefix="/w/<uuid:workspace_id>/models")
@@ -94,7 +96,7 @@ def price(workspace_id: UUID, model_id: UUID) -> Response:
     wanted = _prices(form)
     if not form.problems:
         with form.refusals():
-            changed = price_book.set_prices(workspace_id, model_id, wanted, now=utc_now())
+            changed = _set_prices(workspace_id, model_id, wanted, seen=form.text("seen"))
             said = "The prices count from now." if changed else "The prices were these already."
             return render.done(to=_address(workspace_id, model_id), toast=said)
     return render.problem(TEMPLATE, block="prices", view="show", **_page(workspace_id, model, priced=form))
@@ -119,6 +121,17 @@ def delete(workspace_id: UUID, model_id: UUID) -> Response:
     return render.done(to=url_for("models.index", workspace_id=workspace_id), toast="The model is removed.")
 
 
+def _set_prices(workspace_id: UUID, model_id: UUID, wanted: Mapping[str, Decimal], *, seen: str) -> bool:
+    """Set what the form has; other meters, such as each call, keep their prices. 409 when somebody else was faster."""
+    try:
+        with price_book.held(workspace_id, model_id, seen=seen):
+            others = price_book.current(workspace_id).get(model_id, {}).items()
+            kept = {meter: unit_price for meter, unit_price in others if meter not in METERS}
+            return price_book.set_prices(workspace_id, model_id, kept | dict(wanted), now=utc_now())
+    except price_book.Changed:
+        abort(409, CHANGED)
+
+
 def _editable(workspace_id: UUID, model_id: UUID) -> Model:
     model = models.get(workspace_id, model_id)
     if model.managed_by == "file":
@@ -131,7 +144,8 @@ def _page(workspace_id: UUID, model: Model, *, given: Form | None = None, priced
     current = price_book.current(workspace_id).get(model.model_id, {})
     given = given or _form_of(model)
     priced = priced or forms.empty(**{meter: _plain(amount) for meter, amount in current.items()})
-    about = {"model": model, "given": given, "priced": priced, "current": current, "meters": METERS}
+    about: dict[str, Any] = {"model": model, "given": given, "priced": priced, "current": current, "meters": METERS}
+    about["seen"] = price_book.mark(workspace_id, model.model_id)
     return about | _choices(workspace_id, given)
 
 

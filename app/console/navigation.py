@@ -48,6 +48,16 @@ OF_A_WORKSPACE: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         ),
     ),
     (
+        "Spend",
+        (
+            Entry(text="Budgets", path="budgets", icon="wallet", permission="budgets.read"),
+            Entry(text="Alerts", path="channels", icon="bell", permission="channels.read"),
+            Entry(text="Billing", path="periods", icon="receipt", permission="periods.read"),
+            Entry(text="Recompute", path="recompute", icon="calculator", permission="rating.read"),
+            Entry(text="Exports", path="exports", icon="download", permission="exports.read"),
+        ),
+    ),
+    (
         "Access",
         (
             Entry(text="Applications", path="applications", icon="boxes", permission="applications.read"),
@@ -60,10 +70,14 @@ OF_A_WORKSPACE: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         "Models",
         (
             Entry(text="Models", path="models", icon="route", permission="models.read"),
+            Entry(text="Prices", path="prices", icon="tags", permission="prices.read"),
             Entry(text="Providers", path="providers", icon="plug", permission="providers.read"),
         ),
     ),
-    ("Manage", (Entry(text="Settings", path="settings", icon="settings", permission="workspace.read"),)),
+    (
+        "Manage",
+        (Entry(text="Settings", path="settings", icon="settings", permission="workspace.read"),),
+    ),
 )
 OF_THE_PLATFORM = (
     Entry(text="Workspaces", path="/workspaces", icon="layers", permission="console.enter"),

@@ -7,10 +7,10 @@ from flask import Blueprint, Response
 from redis.exceptions import RedisError
 
 from app.auth import break_glass
-from app.billing import jobs, partitions
+from app.billing import jobs, partitions, refusals, rejects
 from app.console import render
 from app.console.guard import requires
-from app.extensions import queue, redis
+from app.extensions import LONG_QUEUE, queue, redis
 from app.logging import backlog
 from app.units import PLATFORM_ID, utc_now
 from app.workspace import revisions
@@ -26,10 +26,14 @@ def show() -> Response:
     """Show the page; its figures renew themselves every few seconds."""
     now = utc_now()
     catalogue, keys = revisions.current()
+    rejected, newest = rejects.newest()
     values: dict[str, Any] = {
         "catalogue_revision": catalogue,
         "keys_revision": keys,
         "partitions": partitions.every(),
+        "rejected": rejected,
+        "rejects": newest,
+        "unknown_keys": refusals.with_unknown_keys(now),
         "emergencies": [] if render.wants_block() else break_glass.recent(now=now),
     }
     return render.page(TEMPLATE, block="figures", platform_id=PLATFORM_ID, now=now, live=_live(now), **values)
@@ -38,6 +42,7 @@ def show() -> Response:
 def _live(now: datetime) -> dict[str, Any] | None:
     """Read what Redis knows; None while it does not answer, and the rest of the page stands."""
     try:
+        queues = [queue(), queue(LONG_QUEUE)]
         waiting = backlog.by_bucket(redis())
         oldest = [one.oldest for one in waiting if one.oldest]
         return {
@@ -46,8 +51,8 @@ def _live(now: datetime) -> dict[str, Any] | None:
             "oldest": min(oldest, default=None),
             "heartbeat": backlog.heartbeat(redis()),
             "announced": _text(redis().get(revisions.REDIS_KEY)),
-            "jobs_waiting": queue().count,
-            "failed": jobs.failed(queue()),
+            "jobs_waiting": sum(one.count for one in queues),
+            "failed": sorted((job for one in queues for job in jobs.failed(one)), key=lambda job: job.failed_at)[::-1],
             "as_of": now,
         }
     except RedisError:

@@ -1,5 +1,6 @@
-"""The usage page: calls, tokens and money of some days by application, model, key, day or month; and the same as CSV."""
+"""The usage page: calls, tokens and money of some days by any one or two dimensions or by time; and the same as CSV."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
@@ -9,17 +10,33 @@ from uuid import UUID
 
 from flask import Blueprint, Response, abort, request, url_for
 
-from app.billing import explorer, exports, usage
-from app.billing.explorer import GROUPS, Answer, Line, Question
-from app.billing.figures import DAY, Figures
-from app.billing.labels import UNKNOWN, Label
+from app.billing import dimensions, explorer, exports, labels, month, questions, ranking, usage
+from app.billing.explorer import Answer
+from app.billing.figures import DAY, DIMENSIONS, HOUR, Figures
+from app.billing.labels import Label
+from app.billing.lines import Line
+from app.billing.questions import PERIODS, Question
 from app.console import forms, render, usage_form
 from app.console.guard import requires
 from app.wire.usage import METERS
 
 TEMPLATE = "console/usage.html"
-NEXT = {"application": "key", "key": "model", "model": "application", "day": "application", "month": "day"}
+NEXT = {
+    "application": "key",
+    "key": "model",
+    "model": "application",
+    "member": "key",
+    "alias": "provider",
+    "provider": "model",
+    "status": "model",
+    "cost_centre": "application",
+    "hour": "application",
+    "day": "application",
+    "month": "day",
+}
 """By what a line is told apart when it is followed."""
+TITLES = {"key": "API key", "cost_centre": "Cost centre", "member": "Key owner"}
+"""Dimensions whose title is not their name."""
 SHOWN: dict[str, tuple[str, Callable[[Figures], Decimal | int | None]]] = {
     "cost": ("US dollars", lambda found: found.cost),
     "requests": ("calls", lambda found: found.requests),
@@ -37,25 +54,28 @@ def index(workspace_id: UUID) -> Response:
     given, question = usage_form.read()
     values: dict[str, Any] = {
         "given": given,
-        "periods": usage_form.PERIODS,
-        "groups": GROUPS,
+        "periods": usage_form.SPANS,
+        "title": _title,
         "shown": SHOWN,
         "link": _link,
     }
     if question is None:
-        return render.problem(TEMPLATE, block="report", answer=None, labels={}, **values)
+        return render.problem(TEMPLATE, block="report", answer=None, labels={}, groups=_groups([]), **values)
     answer = explorer.ask(workspace_id, question)
     unit, value = SHOWN[given.text("show")]
     values |= {
         "labels": answer.labels,
+        "groups": _groups(answer.tags),
+        "change": _change,
         "filters": _filters(answer),
         "meters": [meter for meter in METERS if answer.total.tokens[meter]],
         "follow": _follow,
+        "names": _names([line for line, _ in answer.series]),
         "unit": unit,
         "value": value,
         "plain": exports.plain,
         "as_of": usage.waiting_since(workspace_id),
-        "next_url": _link(after=usage_form.written(answer.after)) if answer.after else None,
+        "next_url": _link(after=ranking.place_text(answer.after)) if answer.after else None,
         "paged": question.after is not None,
     }
     return render.page(TEMPLATE, block="report", answer=answer, **values)
@@ -66,9 +86,13 @@ def index(workspace_id: UUID) -> Response:
 def lines(workspace_id: UUID) -> Response:
     """Give the page's lines as CSV: all of them, also those of its further pages."""
     question, flavour = _wanted()
-    answer = explorer.ask(workspace_id, replace(question, after=None), size=None)
-    exports.note(workspace_id, f"usage by {question.group}", _told(question, flavour))
-    return _file(exports.lines(answer, flavour), f"usage-by-{question.group}", question)
+    answer = explorer.ask(workspace_id, replace(question, after=None), size=explorer.MOST_LINES)
+    by = " and ".join(question.groups or (question.group,))
+    if answer.after:
+        told = f"{answer.count:,} lines by {by} are more than the {explorer.MOST_LINES:,} that a file holds."
+        abort(400, f"{told} Filter them, or export every call on the Exports page.")
+    exports.note(workspace_id, f"usage by {by}", _told(question, flavour))
+    return _file(exports.lines(answer, flavour), f"usage-by-{by}".replace(" ", "-").replace(":", "-"), question)
 
 
 @blueprint.get("/usage/calls.csv")
@@ -100,28 +124,41 @@ def _file(content: bytes | Iterator[bytes], name: str, question: Question) -> Re
 
 def _told(question: Question, flavour: str) -> dict[str, str]:
     """What the audit trail says of an export."""
-    only = {name: str(one) for name, one in question.only.given.items()}
+    only = questions.only_address(question.only)
     return {"from": str(question.first), "to": str(question.last), "flavour": flavour} | only
 
 
 def _link(endpoint: str = "explorer.index", /, **changes: Any) -> str:
     """Make the address of this question with some of it changed; None leaves a part out."""
-    kept = {name: forms.asked(name) for name in usage_form.ASKED} | changes
+    kept = {name: forms.asked(name) for name in usage_form.KEPT} | changes
     given: dict[str, Any] = {name: value for name, value in kept.items() if value not in (None, "")}
     return url_for(endpoint, **(request.view_args or {}), **given)
 
 
-def _follow(answer: Answer, line: Line) -> str | None:
-    """Make the address that looks into a line: its thing as the filter, its days as the span. None: it is the end."""
-    group = answer.question.group
-    narrower = NEXT[group]
-    if line.id is not None:
-        return None if line.id in answer.question.only.given.values() else _link(**{"group": narrower, group: line.id})
-    if line.start is None:
+def _follow(answer: Answer, line: Line, place: int = 0) -> str | None:
+    """Make the address that looks into a line: its thing as the filter, its days as the span. None: it is the end.
+
+    `place` 1 is the second thing of a pair; each is told apart by the other when it is followed.
+    """
+    question = answer.question
+    if line.values:
+        group, value = question.groups[place], line.values[place]
+        if group in question.only.given:
+            return None
+        other = question.groups[1 - place] if question.second else NEXT.get(group, "application")
+        return _link(**_filter(group, value), group=other, **{"and": None})
+    if line.start is None or question.group == HOUR:
         return None
     first = line.start.astimezone(answer.zone).date()
-    last = first if group == DAY else min(answer.question.last, _last_of_month(first))
-    return _link(**{"group": narrower, "from": first, "to": last, "period": None})
+    last = first if question.group == DAY else min(question.last, _last_of_month(first))
+    return _link(**{"group": NEXT[question.group], "from": first, "to": last, "period": None})
+
+
+def _filter(group: str, value: dimensions.Value) -> dict[str, str]:
+    """Say in an address that one value of a dimension counts."""
+    if group.startswith(dimensions.TAG):
+        return {"tag": f"{group.removeprefix(dimensions.TAG)}:{value}"}
+    return {group: dimensions.written(value)}
 
 
 def _last_of_month(day: date) -> date:
@@ -129,6 +166,35 @@ def _last_of_month(day: date) -> date:
 
 
 def _filters(answer: Answer) -> list[tuple[str, Label, str]]:
-    """List what narrows the question: the dimension, its thing's name, and the address without it."""
-    only = answer.question.only.given
-    return [(name, answer.labels[name].get(one, UNKNOWN), _link(**{name: None})) for name, one in only.items()]
+    """List what narrows the question: the dimension's title, its thing's name, and the address without it."""
+    return [
+        (_title(name), labels.label(answer.labels, name, one), _link(**dict.fromkeys(_filter(name, one))))
+        for name, one in answer.question.only.given.items()
+    ]
+
+
+def _names(lines: list[Line]) -> list[str]:
+    """Name the parts of the chart; those of the same name by what tells them apart."""
+    seen = Counter(line.label.name for line in lines)
+    return [line.full_name if seen[line.label.name] > 1 else line.label.name for line in lines]
+
+
+def _groups(tags: list[str]) -> list[tuple[str, str]]:
+    """List what lines can be told apart by, with titles, tags included; periods come last and cannot be the second."""
+    every = (*DIMENSIONS, *(f"{dimensions.TAG}{tag}" for tag in tags), *PERIODS)
+    return [(name, _title(name)) for name in every]
+
+
+def _title(name: str) -> str:
+    if name.startswith(dimensions.TAG):
+        return f"Tag {name.removeprefix(dimensions.TAG)}"
+    return TITLES.get(name, name.capitalize())
+
+
+def _change(now: Figures, before: Figures | None, value: Callable[[Figures], Decimal | int | None]) -> str:
+    """Say by how much a figure changed against the days before; "new" for what was not there, a dash for nothing."""
+    is_now, was = value(now), value(before) if before else None
+    if is_now is None or (not was and not is_now):
+        return "\N{EN DASH}"
+    change = month.change_percent(is_now, was)
+    return "new" if change is None else f"{change:+,.1f}%".replace("-", "\N{MINUS SIGN}")

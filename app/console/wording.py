@@ -11,11 +11,36 @@ NOTHING = "\u2013"
 SIZES = ((999_500_000, 1_000_000_000, "B"), (999_500, 1_000_000, "M"), (10_000, 1_000, "k"))
 """From which number on, by what it is divided, and the letter for that."""
 
+REASONS = {
+    "caller_bad_request": "Request not valid",
+    "caller_request_incomplete": "Request did not arrive whole",
+    "caller_request_too_large": "Request too large",
+    "caller_not_authenticated": "Key not valid",
+    "caller_not_allowed": "Key not made for calling models",
+    "caller_model_not_found": "Unknown model",
+    "caller_model_not_allowed": "Model not allowed for the key",
+    "policy_rate_limited": "Rate limit reached",
+    "policy_budget_exceeded": "Budget used up",
+    "policy_network_not_allowed": "Network not allowed",
+    "gateway_unavailable": "Gateway could not check the call, or the model had no provider",
+    "gateway_bug": "Gateway failed",
+}
+"""Why calls are refused, by the code that counts them."""
+
 
 def init_app(app: Flask) -> None:
     """Give the filters to the templates."""
     app.jinja_env.filters.update(
-        local=local, utc=utc, machine=machine, ago=ago, money=money, exact=exact, number=number, compact=compact
+        local=local,
+        utc=utc,
+        machine=machine,
+        ago=ago,
+        money=money,
+        exact=exact,
+        plain=plain,
+        number=number,
+        compact=compact,
+        reason=reason,
     )
 
 
@@ -63,6 +88,11 @@ def exact(amount: Decimal | None) -> str:
     return NOTHING if amount is None else f"{amount.normalize():,f} USD"
 
 
+def plain(amount: Decimal) -> str:
+    """Write a number with the digits that it has: no exponent, no zeros behind."""
+    return f"{amount.normalize():f}"
+
+
 def number(count: int | None) -> str:
     """Write a whole number with its thousands apart; None is not 0."""
     return NOTHING if count is None else f"{count:,}"
@@ -76,6 +106,11 @@ def compact(count: int | None) -> str:
         if abs(count) >= least:
             return _three_digits(count / size) + letter
     return f"{count:,}"
+
+
+def reason(code: str) -> str:
+    """Say why calls were refused; a code of a newer release stands for itself."""
+    return REASONS.get(code, code)
 
 
 def _three_digits(value: float) -> str:

@@ -25,9 +25,11 @@ def caller_of(process: Process, token: bytes, client_address: Callable[[], str])
     if caller is None:
         caller = _found_otherwise(process, token, now)
     if caller.kind == MANAGEMENT:
-        raise NotAllowed("A management key cannot call models. Use an application's API key.")
+        error = NotAllowed("A management key cannot call models. Use an application's API key.")
+        raise error.of_key(caller.workspace_id, caller.key_id)
     if caller.networks is not None and not caller.networks.hold(address := client_address()):
-        raise NetworkNotAllowed(f"This key may not be used from {address}. Its workspace allows certain networks only.")
+        outside = f"This key may not be used from {address}. Its workspace allows certain networks only."
+        raise NetworkNotAllowed(outside).of_key(caller.workspace_id, caller.key_id)
     return caller
 
 
@@ -39,8 +41,15 @@ def _found_otherwise(process: Process, token: bytes, now: float) -> Caller:
         process.refresher.confirm()
         caller = _of_key(process, token, now) or (tokens.demand(token, now) if tokens else None)
     if caller is None:
-        raise NotAuthenticated("The API key is not valid: it is unknown, revoked or expired.")
+        raise _not_valid(process, token)
     return caller
+
+
+def _not_valid(process: Process, token: bytes) -> NotAuthenticated:
+    """Refuse a key, as the workspace's whose it was while this process remembers it: one that expired."""
+    error = NotAuthenticated("The API key is not valid: it is unknown, revoked or expired.")
+    past = process.known.callers.past(process.vault.hash_key(token))
+    return error.of_key(past.workspace_id, past.key_id) if past else error
 
 
 def _of_key(process: Process, token: bytes, now: float) -> Caller | None:

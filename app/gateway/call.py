@@ -66,6 +66,8 @@ class Call:
     prompt_bytes: int
     started: float = field(default_factory=time.monotonic)
     target: Target | None = None
+    budget: str | None = None
+    """The budget that sent the call to another model than it asked for."""
     rate: RateState | None = None
     exchange: Exchange | None = None
     attempts: int = 0

@@ -59,6 +59,8 @@ def _of_call(call: Call) -> Headers:
     if call.inbound.client_request_id:
         found.append(("x-client-request-id", call.inbound.client_request_id))
     found.append(("x-gateway-model", plain(call.alias.name)))
+    if call.budget:
+        found.append(("x-gateway-budget", plain(call.budget)))
     if call.target is not None and (call.delivered or not call.stream):
         found.append(("x-gateway-provider", plain(call.target.provider)))
         found.append(("x-gateway-attempts", str(call.attempts)))
@@ -84,7 +86,8 @@ def _should_retry(error: errors.GatewayError) -> bool | None:
         return not (isinstance(error, errors.RateLimited) and error.retry_after_s is None)
     if isinstance(error, (errors.Unreachable, errors.Unavailable, errors.Drained)):
         return True
-    return False if isinstance(error, (errors.CallerError, errors.TimedOut, errors.Rejected)) else None
+    final = (errors.CallerError, errors.BudgetSpent, errors.TimedOut, errors.Rejected)
+    return False if isinstance(error, final) else None
 
 
 def _overhead_ms(call: Call) -> float:

@@ -64,12 +64,45 @@ return reply
 """
 
 SETTLE = """
--- KEYS: intents, intent, done mark, usage stream. ARGV: event id, final event or '' for none, seconds of the mark.
+-- KEYS: intents, intent, done mark, usage stream. ARGV: event id, final event or '' for none, seconds of the mark,
+-- how many events the stream may hold (0 or none: any number). Replies 1; 0 for a double; 2 when the stream is full:
+-- the call is let go, and its event stays with the one who sent it.
 if not redis.call('SET', KEYS[3], '1', 'NX', 'EX', ARGV[3]) then return 0 end
 redis.call('DEL', KEYS[2])
 redis.call('ZREM', KEYS[1], ARGV[1])
-if ARGV[2] ~= '' then redis.call('XADD', KEYS[4], '*', 'e', ARGV[2]) end
+if ARGV[2] ~= '' then
+  local most = tonumber(ARGV[4] or 0)
+  if most > 0 and redis.call('XLEN', KEYS[4]) >= most then
+    redis.call('DEL', KEYS[3])
+    return 2
+  end
+  redis.call('XADD', KEYS[4], '*', 'e', ARGV[2])
+end
 return 1
+"""
+
+RESEND = """
+-- KEYS: intents, usage stream. ARGV: tag, seconds of the mark, how many events the stream may hold, 1 to send what is
+-- marked as well, then id and event of each. Replies how many were looked at before the stream was full.
+local most = tonumber(ARGV[3])
+local room = most > 0 and most - redis.call('XLEN', KEYS[2]) or #ARGV
+for i = 5, #ARGV, 2 do
+  if room <= 0 then return (i - 5) / 2 end
+  local fresh = redis.call('SET', ARGV[1] .. ':done:' .. ARGV[i], '1', 'NX', 'EX', ARGV[2])
+  if fresh or ARGV[4] == '1' then
+    redis.call('DEL', ARGV[1] .. ':intent:' .. ARGV[i])
+    redis.call('ZREM', KEYS[1], ARGV[i])
+    redis.call('XADD', KEYS[2], '*', 'e', ARGV[i + 1])
+    room = room - 1
+  end
+end
+return (#ARGV - 4) / 2
+"""
+
+GENERATION = """
+-- KEYS: the generation key. ARGV: a name for a Redis that has none yet. Replies its name.
+redis.call('SET', KEYS[1], ARGV[1], 'NX')
+return redis.call('GET', KEYS[1])
 """
 
 RENEW = """
@@ -98,7 +131,7 @@ end
 return {#ended, written}
 """
 
-SCRIPTS = {"admit": ADMIT, "settle": SETTLE, "renew": RENEW}
+SCRIPTS = {"admit": ADMIT, "settle": SETTLE, "renew": RENEW, "resend": RESEND, "generation": GENERATION}
 """What the line's connection loads."""
 
 

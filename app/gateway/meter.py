@@ -7,7 +7,7 @@ from math import ceil
 from app.billing import events
 from app.billing.events import UsageEvent
 from app.gateway.call import Call
-from app.model.prices import cost
+from app.model.rate_cards import Consumption
 from app.units import Usd, instant_of
 from app.wire.usage import NOTHING, Usage
 
@@ -30,6 +30,7 @@ def final(call: Call, now: float | None = None) -> UsageEvent:
         billable_reason=reason,
         meters=usage.meters(),
         reported=usage.reported,
+        service_tier=usage.service_tier,
         latency_ms=round(((now or time.monotonic()) - call.started) * 1000),
         first_byte_ms=None if call.first_byte_s is None else round(call.first_byte_s * 1000),
     )
@@ -49,12 +50,19 @@ def provisional(call: Call) -> UsageEvent:
 
 
 def cost_of(call: Call) -> Usd | None:
-    """Price what a call used with the list prices this process knows; None when it is unpriced."""
+    """Price what a call used as its workspace is billed, by the prices this process knows; None when it is unpriced."""
     usage, _, reason = _measured(call)
     if reason is not None or call.target is None:
         return Usd(Decimal(0))
-    found = cost(usage.meters(), call.alias.prices_at(instant_of(call.event_id), call.target))
-    return None if found is None else found.usd
+    used = Consumption(
+        call.caller.workspace_id,
+        call.alias.model_id,
+        call.target.deployment_id,
+        instant_of(call.event_id),
+        usage.meters(),
+        service_tier=usage.service_tier,
+    )
+    return call.alias.rates.rate(used).cost.billed_usd
 
 
 def _measured(call: Call) -> tuple[Usage, str, str | None]:

@@ -17,6 +17,7 @@ from app.gateway import upstream
 from app.gateway.call import Call
 from app.gateway.intents import LEASE_MS, RENEW_EVERY_S, intents_key
 from app.gateway.pipe import Pipe
+from app.gateway.spool import Spool
 from app.logging import metrics
 
 LOOK_EVERY_S = 1.0
@@ -30,15 +31,20 @@ log = logging.getLogger(__name__)
 class OpenCalls:
     """A set of calls and the greenlet that looks after them."""
 
-    def __init__(self, pipe: Pipe) -> None:
+    def __init__(self, pipe: Pipe, spool: Spool) -> None:
         self._calls: set[Call] = set()
         self._pipe = pipe
+        self._spool = spool
         self._drain_at = float("inf")
         self._renew_at = time.monotonic() + RENEW_EVERY_S
 
     def __len__(self) -> int:
         """The number of open calls."""
         return len(self._calls)
+
+    def every(self) -> list[Call]:
+        """List them."""
+        return list(self._calls)
 
     def add(self, call: Call) -> None:
         """Look after a call from its admission on."""
@@ -71,7 +77,9 @@ class OpenCalls:
 
     def publish(self) -> None:
         """Show the counters of this process."""
-        metrics.publish(calls_in_flight=len(self._calls), settlements_pending=self._pipe.unacknowledged)
+        owed = self._spool.owed
+        pending = self._pipe.unacknowledged + owed
+        metrics.publish(calls_in_flight=len(self._calls), settlements_pending=pending, settlements_spooled=owed)
 
     def _look(self, now: float) -> None:
         for call in list(self._calls):

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from app.auth.callers import Caller
-from app.errors import BadRequest, ModelNotFound
+from app.errors import BadRequest, ModelNotAllowed, ModelNotFound
 from app.gateway.call import Call, Inbound
 from app.gateway.process import Process
 from app.units import new_id
@@ -27,9 +27,11 @@ def chat(process: Process, inbound: Inbound, caller: Caller) -> Call:
         raise BadRequest("'stream' must be true or false.", param="stream")
     if options is not None and not isinstance(options, dict):
         raise BadRequest("'stream_options' must be an object.", param="stream_options")
-    alias = process.known.models.find(caller.workspace_id, name) if caller.may_use(name) else None
+    may_use = caller.may_use(name)
+    alias = process.known.models.find(caller.workspace_id, name) if may_use else None
     if alias is None:
-        raise ModelNotFound(f"The model {name[:200]!r} does not exist, or this key may not use it.", param="model")
+        kind = ModelNotFound if may_use else ModelNotAllowed
+        raise kind(f"The model {name[:200]!r} does not exist, or this key may not use it.", param="model")
     event_id = new_id()
     return Call(
         event_id=event_id,

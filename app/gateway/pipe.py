@@ -2,14 +2,15 @@
 
 Commands gather in a list; one callback per turn of the loop joins and writes them; one reader
 wakes each waiter with its reply. A command that somebody awaits fails after `TIMEOUT_S`; one that
-nobody awaits (a settlement) is kept until Redis acknowledges it, over reconnects too. That is
-why its scripts are idempotent: a reply that got lost means the command runs twice.
+nobody awaits is kept until Redis acknowledges it, over reconnects too, unless its sender keeps it
+and wants to hear the reply. That is why its scripts are idempotent: a reply that got lost means
+that the command runs twice.
 """
 
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -29,17 +30,21 @@ log = logging.getLogger(__name__)
 
 _MISSING = object()
 
+OnReply = Callable[[Any], None]
+"""Hears the reply of a command: an error of Redis as an exception, None when the connection was lost before."""
+
 
 class RedisAway(Exception):
     """Redis did not answer in time, or refuses to."""
 
 
 class _Command:
-    __slots__ = ("packed", "reply", "sent_at", "tries", "waiter")
+    __slots__ = ("on_reply", "packed", "reply", "sent_at", "tries", "waiter")
 
-    def __init__(self, packed: bytes, waiter: Any) -> None:
+    def __init__(self, packed: bytes, waiter: Any, on_reply: OnReply | None = None) -> None:
         self.packed = packed
         self.waiter = waiter
+        self.on_reply = on_reply
         self.reply: Any = _MISSING
         self.sent_at = 0.0
         self.tries = 0
@@ -90,13 +95,17 @@ class Pipe:
             raise RedisAway
         return self.call(b"EVALSHA", self._shas[name], len(keys), *keys, *arguments)
 
-    def send_script(self, name: str, keys: tuple[Any, ...], *arguments: Any) -> None:
-        """Run a script without waiting; it is kept until Redis acknowledges it."""
+    @property
+    def is_away(self) -> bool:
+        """Whether there is no connection."""
+        return self._sock is None
+
+    def send_script(self, name: str, keys: tuple[Any, ...], *arguments: Any, on_reply: OnReply | None = None) -> None:
+        """Run a script without waiting; it is kept until Redis acknowledges it, or until `on_reply` has heard."""
         body = self._scripts[name]
-        command = _Command(hiredis.pack_command((b"EVAL", body, len(keys), *keys, *arguments)), None)
-        if name in self._shas:
-            command.packed = hiredis.pack_command((b"EVALSHA", self._shas[name], len(keys), *keys, *arguments))
-        self._send(command)
+        sha = self._shas.get(name)
+        how = (b"EVAL", body) if sha is None else (b"EVALSHA", sha)
+        self._send(_Command(hiredis.pack_command((*how, len(keys), *keys, *arguments)), None, on_reply))
 
     def close(self, limit_s: float) -> int:
         """Wait until everything is acknowledged, at most `limit_s`; return how many commands are not."""
@@ -109,7 +118,7 @@ class Pipe:
 
     def _send(self, command: _Command) -> None:
         if self._sock is None:
-            self._kept.append(command)
+            self._keep(command)
         else:
             self._push(command)
 
@@ -223,6 +232,8 @@ class Pipe:
             raise RedisAway("the scripts are gone; connecting again loads them")
         if command.waiter is not None:
             self._wake(command, reply)
+        elif command.on_reply is not None:
+            command.on_reply(reply)
         elif isinstance(reply, hiredis.ReplyError):
             self._refused(command, reply)
 
@@ -249,9 +260,16 @@ class Pipe:
         pending, self._pending = self._pending, deque()
         for command in pending:
             if command.waiter is None:
-                self._kept.append(command)
+                self._keep(command)
             else:
                 self._wake(command, RedisAway("the connection was lost"))
+
+    def _keep(self, command: _Command) -> None:
+        """Keep what nobody waits for, or give it back to the sender who does."""
+        if command.on_reply is not None:
+            command.on_reply(None)
+        else:
+            self._kept.append(command)
 
     def _watch(self) -> None:
         """Fail what waits too long. A round that comes late itself says nothing about Redis."""

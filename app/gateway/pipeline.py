@@ -1,28 +1,36 @@
 """One proxied request, step by step. Read this file first.
 
-    authenticate → parse → admit → route → (translate → send) per target → stream → meter → settle
+    authenticate → parse → spending → admit → route → (translate → send) per target → stream → meter → settle
 
 Each step is a module of its name. A step that refuses raises; `serve` lets that pass to the face,
-which says it in its dialect. After admission a call is settled exactly once: when the answer is
+which says it in its dialect; the refusal is counted. After admission a call is settled exactly once: when the answer is
 closed, or here when there will be none.
 """
 
 import logging
 
 from app import errors
-from app.gateway import admit, authenticate, headers, meter, parse, route, send, settle, stream
+from app.gateway import admit, authenticate, headers, meter, parse, route, send, settle, spending, stream
 from app.gateway.call import Answer, Call, Inbound
 from app.gateway.process import Process
+from app.units import utc_now
 
 log = logging.getLogger(__name__)
 
 
 def serve(process: Process, inbound: Inbound) -> Answer:
     """Serve one chat request; raise a `GatewayError` when there is no answer to hand on."""
-    caller = authenticate.caller_of(process, inbound.token, inbound.client_address)
-    call = parse.chat(process, inbound, caller)
-    targets = route.plan(call)
-    admit.check(process, call, targets[0])
+    caller = None
+    try:
+        caller = authenticate.caller_of(process, inbound.token, inbound.client_address)
+        call = parse.chat(process, inbound, caller)
+        if caller.acting:
+            spending.check(process, call, utc_now())
+        targets = route.plan(call)
+        admit.check(process, call, targets[0])
+    except Exception as error:
+        process.refusals.count(error, caller, utc_now())
+        raise
     try:
         answer = _answer(call, send.attempt(call, targets[0]))
     except errors.GatewayError as error:

@@ -19,9 +19,22 @@ def once(process: Process, call: Call) -> None:
         call.exchange.close()
     process.open_calls.discard(call)
     event = meter.final(call)
-    keys = settle_keys(call.caller.tag, call.id_text)
-    process.pipe.send_script("settle", keys, call.id_text, events.encode(event), DONE_MARK_S)
+    _send(process, call, events.encode(event))
     _report(call, event)
+
+
+def _send(process: Process, call: Call, event: bytes) -> None:
+    """Send the settlement and have it written to the spool, which keeps it when Redis does not take it.
+
+    While the disk takes nothing, it stays in memory until Redis has it, whatever the length of the stream.
+    """
+    keys, pipe = settle_keys(call.caller.tag, call.id_text), process.pipe
+    segment = process.spool.keep((call.caller.tag.encode(), call.id_text.encode(), event))
+    if segment is None:
+        pipe.send_script("settle", keys, call.id_text, event, DONE_MARK_S, 0)
+        return
+    most = process.stream_limit
+    pipe.send_script("settle", keys, call.id_text, event, DONE_MARK_S, most, on_reply=segment.answered)
 
 
 def _report(call: Call, event: events.UsageEvent) -> None:

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import gevent
 from gevent.event import Event
-from sqlalchemy import text
+from sqlalchemy import Result, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.callers import Callers
@@ -64,7 +65,7 @@ class Refresher:
     @property
     def is_loaded(self) -> bool:
         """Whether there is something to serve from."""
-        return self.known.keys_revision >= 0
+        return min(self.known.keys_revision, self.known.catalogue_revision) >= 0
 
     def run(self) -> None:
         """Compare and load for ever; a greenlet."""
@@ -131,14 +132,19 @@ class Refresher:
                 known.callers, known.keys_revision = Callers(), -1
             if keys_revision != known.keys_revision:
                 rows = db.session.execute(text("select * from keys_since(:known)"), {"known": known.keys_revision})
-                known.callers.update([dict(row) for row in rows.mappings()])
+                known.callers.update(_dicts(rows))
                 known.keys_revision = keys_revision
             if catalogue_revision != known.catalogue_revision:
                 rows = db.session.execute(text("select * from catalogue_since(-1)"))
-                known.models = catalogue.build([dict(row) for row in rows.mappings()], self._vault)
+                factors = db.session.execute(text("select * from adjustments_since(-1)"))
+                known.models = catalogue.build(_dicts(rows), self._vault, _dicts(factors))
                 known.catalogue_revision = catalogue_revision
             known.asked_at = asked
             db.session.rollback()
         except BaseException:
             db.session().invalidate()
             raise
+
+
+def _dicts(rows: Result[Any]) -> list[dict[str, Any]]:
+    return [dict(row) for row in rows.mappings()]

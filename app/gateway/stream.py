@@ -8,7 +8,7 @@ success: everything else ends in an error event and without `[DONE]`.
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from app import errors
@@ -26,13 +26,16 @@ KEEP_ALIVE = b": keep-alive\n\n"
 AFTER_DONE_S = 0.25
 """How long the rest of an answer is awaited after `[DONE]`, so that its connection can be kept."""
 
+AwaitAnswer = Callable[[float], Exchange]
+"""Waits so many seconds for the headers of a good answer; raises `Silence` after them, or what went wrong."""
+
 
 class Flow:
     """The bytes of one stream, from the upstream's to the client's."""
 
-    def __init__(self, call: Call, exchange: Exchange) -> None:
+    def __init__(self, call: Call, await_answer: AwaitAnswer) -> None:
         self._call = call
-        self._exchange = exchange
+        self._await_answer = await_answer
         self._splitter = sse.Splitter()
         self._relay = openai_chat.Relay(hide_usage=not call.wants_usage)
         self._held = b""
@@ -43,10 +46,7 @@ class Flow:
 
     def await_first(self) -> None:
         """Wait for the first real event; raise `Silence` after 15 s without it, or what went wrong."""
-        exchange = self._exchange
-        exchange.await_headers(KEEP_ALIVE_S)
-        if exchange.status != 200:
-            raise translate.error_of(exchange.status, exchange.read_all(), exchange.header("retry-after"))
+        exchange = self._exchange = self._await_answer(KEEP_ALIVE_S)
         if "json" in exchange.header("content-type"):
             self._first = self._converted(exchange.read_all())
         elif "event-stream" in exchange.header("content-type"):
@@ -137,7 +137,7 @@ class Flow:
     def _converted(self, raw: bytes) -> bytes:
         """Turn one whole answer into the stream that was asked for."""
         completion = translate.completion(raw)
-        self._call.usage = lambda: openai_chat.usage_of(completion.get("usage"))
+        self._call.usage = lambda: openai_chat.usage_of(completion.get("usage"), completion.get("service_tier"))
         self._call.text_bytes = lambda: openai_chat.completion_text_bytes(completion)
         self._is_whole = True
         return openai_chat.stream_of(completion, with_usage=self._call.wants_usage)
@@ -163,10 +163,9 @@ class _ErrorPassedOn(Exception):
         self.meaning = meaning
 
 
-def begin(call: Call) -> Flow:
+def begin(call: Call, await_answer: AwaitAnswer) -> Flow:
     """Begin handing on a stream: with its first event in hand, or after 15 s of silence without."""
-    assert call.exchange is not None
-    flow = Flow(call, call.exchange)
+    flow = Flow(call, await_answer)
     with suppress(Silence):
         flow.await_first()
     return flow

@@ -22,13 +22,23 @@ TIMEOUTS = frozenset({408, 504})
 BUSY = frozenset({429, 503, 529})
 
 
-def request(call: Call, target: Target) -> bytes:
-    """Write the body for a target. Usage is always asked for; the client sees it if it asked too."""
+def request(call: Call, target: Target, *, asks_usage: bool) -> bytes:
+    """Write the body for a target. `asks_usage`: of a stream; the client sees it if it asked too."""
     body = target.adapter.request(call.body)
     body["model"] = target.model
     if call.stream:
-        body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        _set_usage_option(body, asks_usage)
     return _encode(body)
+
+
+def _set_usage_option(body: dict[str, Any], asks_usage: bool) -> None:
+    """Write the option, or leave it out: also one that says no, which is what its absence means."""
+    options = dict(body.pop("stream_options", None) or {})
+    options.pop("include_usage", None)
+    if asks_usage:
+        options["include_usage"] = True
+    if options:
+        body["stream_options"] = options
 
 
 def completion(raw: bytes) -> dict[str, Any]:

@@ -40,14 +40,15 @@ class Exchange:
         "_inflate",
         "_raw",
         "_sock",
-        "_started",
         "cancelled",
+        "started",
     )
 
-    def __init__(self, address: Address, deadlines: Deadlines) -> None:
+    def __init__(self, address: Address, deadlines: Deadlines, started: float | None = None) -> None:
+        """`started` (monotonic) is when the deadlines began to count, for the second try of one call; None: now."""
         self._address = address
         self._deadlines = deadlines
-        self._started = time.monotonic()
+        self.started = time.monotonic() if started is None else started
         self._sock: Any = None
         self._raw: Any = None
         self._ended = 0.0
@@ -78,7 +79,7 @@ class Exchange:
 
     def await_headers(self, slice_s: float | None = None) -> None:
         """Read until the headers are complete; raise `Silence` after `slice_s` without them."""
-        limit = self._started + self._deadlines.first_byte_s
+        limit = self.started + self._deadlines.first_byte_s
         stop = limit if slice_s is None else min(limit, time.monotonic() + slice_s)
         while not self._answer.headers_complete or self.status < 200:
             self._receive(stop, final=stop == limit)
@@ -99,7 +100,7 @@ class Exchange:
             if self._answer.message_complete:
                 self.close()
                 return b""
-            limit = min(self._heard_at + self._deadlines.idle_s, self._started + self._deadlines.total_s)
+            limit = min(self._heard_at + self._deadlines.idle_s, self.started + self._deadlines.total_s)
             stop = limit if slice_s is None else min(limit, time.monotonic() + slice_s)
             self._receive(stop, final=stop == limit)
         data = bytes(buffered)
@@ -118,7 +119,7 @@ class Exchange:
 
     def elapsed_s(self) -> float:
         """Seconds from the start of the exchange to its end, or to now."""
-        return (self._ended or time.monotonic()) - self._started
+        return (self._ended or time.monotonic()) - self.started
 
     def cancel(self, reason: GatewayError) -> None:
         """End the exchange from another greenlet: the one that reads it gets `reason` raised."""

@@ -13,6 +13,7 @@ from rq import Queue
 from app.units import BUCKETS, bucket_tag
 
 HEARTBEAT = "gateway:worker"
+HEARTBEAT_TTL_S = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +77,20 @@ def _ledger(counts: Sequence[Any], now_s: float) -> list[Metric]:
     return [
         GaugeMetricFamily("gateway_ingest_backlog_events", "Usage events not yet in the ledger.", sum(counts[0::3])),
         GaugeMetricFamily("gateway_ingest_backlog_age_seconds", "Age of the oldest of them.", age_s),
+        *_by_bucket(counts[0::3], counts[1::3], now_s),
         GaugeMetricFamily("gateway_intents_expired", "Calls whose process died, not yet swept.", sum(counts[2::3])),
     ]
+
+
+def _by_bucket(lengths: Sequence[int], firsts: Sequence[Any], now_s: float) -> list[Metric]:
+    """The same for each bucket whose events wait; a bucket that is not shown has none."""
+    events = GaugeMetricFamily("gateway_ingest_bucket_events", "Usage events of a bucket that wait.", labels=["bucket"])
+    age = GaugeMetricFamily("gateway_ingest_bucket_age_seconds", "Age of the oldest of them.", labels=["bucket"])
+    for bucket, (length, first) in enumerate(zip(lengths, firsts, strict=True)):
+        if first:
+            events.add_metric([f"b{bucket:02}"], length)
+            age.add_metric([f"b{bucket:02}"], max(0.0, now_s - _milliseconds(first[0][0]) / 1000))
+    return [events, age]
 
 
 def _worker(heartbeat: bytes | None, now_s: float) -> list[Metric]:

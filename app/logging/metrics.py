@@ -52,6 +52,13 @@ _pending = Gauge(
     registry=REGISTRY,
     multiprocess_mode="livesum",
 )
+_spooled = Gauge(
+    "gateway_settlements_spooled",
+    "Settlements that only this node's disk has: Redis is away, or its stream is full.",
+    registry=REGISTRY,
+    multiprocess_mode="livesum",
+)
+_spool_failures = Counter("gateway_spool_failures", "Times the disk did not take settlements.", registry=REGISTRY)
 
 _request_children: dict[tuple[str, int, str], Any] = {}
 _children: dict[tuple[Any, str], Any] = {}
@@ -95,13 +102,19 @@ def break_glass_sign_in() -> None:
     _break_glass.inc()
 
 
-def publish(*, calls_in_flight: int, settlements_pending: int) -> None:
+def spool_failed() -> None:
+    """Count that the disk did not take settlements."""
+    _spool_failures.inc()
+
+
+def publish(*, calls_in_flight: int, settlements_pending: int, settlements_spooled: int = 0) -> None:
     """Show what was counted since the last time, and how things stand; the line does so once a second."""
     while _tally:
         counter, amount = _tally.popitem()
         counter.inc(amount)
     _in_flight.set(calls_in_flight)
     _pending.set(settlements_pending)
+    _spooled.set(settlements_spooled)
 
 
 def _observe(histogram: Histogram, seconds: float) -> None:

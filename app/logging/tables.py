@@ -61,7 +61,7 @@ class EntryRow(EntryColumns, Base):
     __tablename__ = "audit_event"
 
     seq: Mapped[int] = mapped_column(BigInteger)
-    written_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    written_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
 
     __table_args__ = (*_checks(), {"postgresql_partition_by": "RANGE (occurred_at)"})
 

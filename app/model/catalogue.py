@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from app.crypto import CannotOpen, Vault
-from app.model.prices import Price, PriceBook, from_json
+from app.model.prices import Price
+from app.model.rate_cards import Adjustment, Consumption, RateCard, price_from
 from app.provider.adapters import ADAPTERS
 from app.provider.families.openai_compatible import Adapter, endpoint
 from app.units import PLATFORM_ID
@@ -61,12 +62,15 @@ class Alias:
     model_id: UUID
     name: str
     targets: tuple[Target, ...]
-    prices: PriceBook
+    rates: RateCard
     created: int
 
-    def prices_at(self, instant: datetime, target: Target) -> dict[str, Price]:
-        """Find the list prices by meter that count for a target at an instant."""
-        return self.prices.at(instant, deployment_id=target.deployment_id, model_id=self.model_id)
+    def is_free_for(self, workspace_id: UUID, instant: datetime) -> bool:
+        """Tell whether a workspace's calls cost nothing at any target: all have prices, and all are 0."""
+        return all(
+            self.rates.is_free(Consumption(workspace_id, self.model_id, target.deployment_id, instant, {}))
+            for target in self.targets
+        )
 
     def in_order(self) -> list[Target]:
         """Draw the order in which targets are tried: by priority, by chance within one, by weight."""
@@ -99,28 +103,36 @@ class Catalogue:
 EMPTY = Catalogue({})
 
 
-def build(rows: Iterable[Mapping[str, Any]], vault: Vault) -> Catalogue:
-    """Build the catalogue from the rows of `catalogue_since`, one for each deployment."""
+def build(rows: Iterable[Mapping[str, Any]], vault: Vault, adjustments: Iterable[Mapping[str, Any]] = ()) -> Catalogue:
+    """Build the catalogue from the rows of `catalogue_since`, one for each deployment, and of `adjustments_since`."""
+    factors = [_adjustment(row) for row in adjustments]
     by_model: dict[tuple[UUID, UUID], list[Mapping[str, Any]]] = {}
     for row in rows:
         by_model.setdefault((row["workspace_id"], row["model_id"]), []).append(row)
     aliases: dict[UUID, dict[str, Alias]] = {}
     for (workspace_id, _), group in by_model.items():
-        alias = _alias(group, vault)
+        alias = _alias(group, vault, factors)
         aliases.setdefault(workspace_id, {})[alias.name] = alias
     return Catalogue(aliases)
 
 
-def _alias(rows: list[Mapping[str, Any]], vault: Vault) -> Alias:
+def _adjustment(row: Mapping[str, Any]) -> tuple[UUID, Adjustment]:
+    found = Adjustment(adjustment_id=row["adjustment_id"], factor=row["factor"], start=row["from"], end=row["to"])
+    return row["workspace_id"], found
+
+
+def _alias(rows: list[Mapping[str, Any]], vault: Vault, factors: Iterable[tuple[UUID, Adjustment]]) -> Alias:
     targets = [
         _target(row, vault) for row in rows if row["deployment_id"] and row["weight"] > 0 and row["kind"] in ADAPTERS
     ]
-    prices = {price["price_id"]: price for row in rows for price in row["prices"] if price["kind"] == "list"}
+    prices: dict[str, tuple[UUID, Price]] = {
+        price["price_id"]: (UUID(price["workspace_id"]), price_from(price)) for row in rows for price in row["prices"]
+    }
     return Alias(
         model_id=rows[0]["model_id"],
         name=rows[0]["name"],
         targets=tuple(sorted(targets, key=lambda target: target.priority)),
-        prices=PriceBook(from_json(price) for price in prices.values()),
+        rates=RateCard(prices.values(), factors),
         created=int(rows[0]["model_id"].int >> 80) // 1000,
     )
 

@@ -4,15 +4,15 @@ A model is taken when it answers chat requests: not deprecated, priced for outpu
 and none of `OTHER_KINDS` is a word of its name. OpenRouter's names always hold a slash, and its
 `:batch` ones take no chat requests.
 
-A price is taken when our meters say exactly what it says. What they cannot say (tiers, prices by
-the time of day, images, searches that a model does by itself) leaves the model unpriced, which is
+A price is taken when our book says exactly what it says, tiers by the length of the input included.
+What it cannot say (prices by the time of day, searches that a model does by itself) leaves the model unpriced, which is
 a state with a queue, where a wrong price would be a wrong bill. Searches and files hosted upstream
 are no tokens; what they cost is on nobody's meter here.
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import Range
 
 from app.extensions import transaction
 from app.logging import audit
-from app.model.price_book import DEAREST, DECIMALS
+from app.model.price_book import DEAREST, DECIMALS, Slot
 from app.model.tables import DeploymentRow, ModelRow, PriceRow
 from app.units import new_id
 from app.workspace import names, revisions
@@ -76,11 +76,20 @@ SMALLEST = Decimal(1).scaleb(-DECIMALS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedModel:
-    """A chat model of an upstream. `prices` is dollars per million tokens by meter; empty is unpriced."""
+    """A chat model of an upstream. `prices` is dollars per million tokens by meter; empty is unpriced.
+
+    `longer` has those of calls whose input is more than so many tokens.
+    """
 
     upstream_model: str
     prices: dict[str, Decimal]
+    longer: dict[int, dict[str, Decimal]] = field(default_factory=dict)
     rounded: bool = False
+
+    def tiers(self) -> dict[Slot, dict[str, Decimal]]:
+        """Lay its prices out as the price book has them."""
+        found = {0: self.prices, **self.longer}
+        return {Slot(context_over=length): prices for length, prices in found.items() if prices}
 
 
 def chat_models(provider: str, *, now: datetime) -> list[SeedModel]:
@@ -113,9 +122,12 @@ def plant(workspace_id: UUID, provider_id: UUID, prefix: str, seeds: Sequence[Se
             for model_id, seed in fresh.items()
         ]
         prices = [
-            own | {"subject_id": model_id, "meter": meter, "unit_price": price, "valid": Range(None, None)}
+            own
+            | {"subject_id": model_id, "meter": meter, "unit_price": price, "valid": Range(None, None)}
+            | {"context_over": slot.context_over}
             for model_id, seed in fresh.items()
-            for meter, price in seed.prices.items()
+            for slot, listed in seed.tiers().items()
+            for meter, price in listed.items()
         ]
         for row, values in ((ModelRow, aliases), (DeploymentRow, serving), (PriceRow, prices)):
             if values:
@@ -163,10 +175,33 @@ def _seed(upstream_model: str, model: Any, now: datetime) -> SeedModel:
         return SeedModel(upstream_model=upstream_model, prices={})
     listed = {key: price for key, price in vars(model.get_prices(now)).items() if price is not None}
     exact = {METERS.get(key, ""): price for key, price in listed.items() if key not in HOSTED_TOOLS}
-    if "" in exact or not all(_can_be_said(price) for price in exact.values()):
+    by_length = {length: _at(exact, length) for length in _lengths(exact.values())}
+    if "" in exact or not all(_can_be_said(price) for prices in by_length.values() for price in prices.values()):
         return SeedModel(upstream_model=upstream_model, prices={})
-    prices = {meter: price.quantize(SMALLEST, ROUND_HALF_EVEN) for meter, price in exact.items()}
-    return SeedModel(upstream_model=upstream_model, prices=prices, rounded=prices != exact)
+    said = {
+        length: {meter: price.quantize(SMALLEST, ROUND_HALF_EVEN) for meter, price in prices.items()}
+        for length, prices in by_length.items()
+    }
+    prices = said.pop(0)
+    rounded = {0: prices, **said} != by_length
+    return SeedModel(upstream_model=upstream_model, prices=prices, longer=said, rounded=rounded)
+
+
+def _lengths(prices: Iterable[Any]) -> list[int]:
+    """List the input lengths above which any price is another: 0, and where the list's tiers begin."""
+    return sorted({0} | {tier.start for price in prices for tier in getattr(price, "tiers", ())})
+
+
+def _at(prices: Mapping[str, Any], length: int) -> dict[str, Any]:
+    """Take the prices of calls whose input is more than `length`; beyond 0, only those that have a tier."""
+    found = {}
+    for meter, price in prices.items():
+        begun = [tier.price for tier in getattr(price, "tiers", ()) if tier.start <= length]
+        if begun and length:
+            found[meter] = begun[-1]
+        elif not length:
+            found[meter] = getattr(price, "base", price)
+    return found
 
 
 def _can_be_said(price: object) -> bool:

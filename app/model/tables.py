@@ -2,11 +2,10 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import JSONB, TSTZRANGE, ExcludeConstraint, Range
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, Numeric, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import TSTZRANGE, ExcludeConstraint, Range
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.extensions import Base
@@ -54,7 +53,7 @@ class DeploymentRow(Base):
 
 
 class PriceRow(Base):
-    """Dollars per million tokens of one meter, for the time in `valid`. An edit is a new row.
+    """Dollars per million tokens of one meter, or for each unit, for the time in `valid`. An edit is a new row.
 
     `subject_id` is a model (its price applies to each of its deployments without one) or a deployment.
     """
@@ -67,7 +66,10 @@ class PriceRow(Base):
     meter: Mapped[str]
     kind: Mapped[str] = mapped_column(server_default="list")
     unit_price: Mapped[Decimal]
-    tiers: Mapped[list[Any]] = mapped_column(JSONB, server_default=text("'[]'"))
+    service_tier: Mapped[str] = mapped_column(server_default="standard")
+    context_over: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    created_by: Mapped[UUID | None]
+    note: Mapped[str | None]
     valid: Mapped[Range[datetime]] = mapped_column(TSTZRANGE)
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
 
@@ -75,14 +77,38 @@ class PriceRow(Base):
         ForeignKeyConstraint(["workspace_id"], ["workspace.workspace_id"]),
         CheckConstraint("unit_price >= 0", name="unit_price"),
         CheckConstraint("kind in ('list', 'contract', 'provider_cost')", name="kind"),
+        CheckConstraint("service_tier in ('standard', 'batch', 'flex', 'priority')", name="service_tier"),
+        CheckConstraint("context_over >= 0", name="context_over"),
         ExcludeConstraint(
             ("subject_id", "="),
             ("meter", "="),
             ("kind", "="),
             ("workspace_id", "="),
+            ("service_tier", "="),
+            ("context_over", "="),
             ("valid", "&&"),
             using="gist",
             name="ex_price_overlap",
         ),
         Index("ix_price_subject_id", "subject_id"),
+    )
+
+
+class PriceAdjustmentRow(Base):
+    """What a workspace's list prices are multiplied by, for the time in `valid`."""
+
+    __tablename__ = "price_adjustment"
+
+    workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
+    adjustment_id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    factor: Mapped[Decimal] = mapped_column(Numeric(9, 6))
+    valid: Mapped[Range[datetime]] = mapped_column(TSTZRANGE)
+    note: Mapped[str | None]
+    created_by: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+
+    __table_args__ = (
+        ForeignKeyConstraint(["workspace_id"], ["workspace.workspace_id"]),
+        CheckConstraint("factor between 0 and 100", name="factor"),
+        ExcludeConstraint(("workspace_id", "="), ("valid", "&&"), using="gist", name="ex_price_adjustment_overlap"),
     )

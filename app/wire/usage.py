@@ -22,7 +22,10 @@ METERS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens by meter. `reported` is the upstream's own object, kept for the audit of a bill."""
+    """Tokens by meter. `reported` is the upstream's own object, kept for the audit of a bill.
+
+    `service_tier` is the one that served the call, by our word for it; None: the upstream says nothing that we know.
+    """
 
     input: int = 0
     cache_read: int = 0
@@ -32,6 +35,7 @@ class Usage:
     reasoning: int = 0
     input_audio: int = 0
     output_audio: int = 0
+    service_tier: str | None = None
     reported: dict[str, Any] | None = field(default=None, compare=False)
 
     def meters(self) -> dict[str, int]:

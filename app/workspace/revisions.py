@@ -10,6 +10,7 @@ import logging
 
 from redis.exceptions import RedisError
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from app.extensions import after_commit, db, redis
 from app.workspace.tables import RevisionRow
@@ -25,9 +26,23 @@ def bump_catalogue() -> int:
     return _bump("catalogue")
 
 
+def hold_catalogue(session: Session) -> None:
+    """Wait until no other transaction changes models or prices, and keep others waiting until this one ends.
+
+    The lock is the one that each change takes anyway, so that two of them cannot wait for each other.
+    """
+    session.execute(select(RevisionRow.catalogue).with_for_update())
+
+
 def bump_keys() -> int:
     """Give the running transaction's change to keys its number; key rows carry it."""
     return _bump("keys")
+
+
+def count_keys(session: Session) -> int:
+    """Give a change of the worker's, in its own session, its number. The worker announces it on its next round."""
+    counted = update(RevisionRow).values(keys=RevisionRow.keys + 1).returning(RevisionRow.keys)
+    return int(session.scalars(counted).one())
 
 
 def current() -> tuple[int, int]:

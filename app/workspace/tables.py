@@ -19,6 +19,7 @@ class WorkspaceRow(Base):
     timezone: Mapped[str] = mapped_column(server_default="UTC")
     currency: Mapped[str] = mapped_column(server_default="USD")
     managed_by: Mapped[str] = mapped_column(server_default="console")
+    po_number: Mapped[str | None]
     networks: Mapped[list[str]] = mapped_column(ARRAY(CIDR), server_default=text("'{}'"))
     archived_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))

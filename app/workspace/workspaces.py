@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfoNotFoundError
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from app.extensions import transaction
 from app.logging import audit
@@ -16,6 +16,16 @@ from app.workspace.names import Invalid, NotFound
 from app.workspace.tables import WorkspaceRow
 
 MOST_NETWORKS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a workspace's bills go by."""
+
+    timezone: str
+    currency: str
+    po_number: str | None
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +81,17 @@ def get(workspace_id: UUID) -> Workspace:
         return Workspace.of(row)
 
 
+def terms(workspace_id: UUID) -> Terms:
+    """Read what the workspace's bills go by; raise `NotFound`."""
+    row = WorkspaceRow
+    asked = select(row.timezone, row.currency, row.po_number, row.created_at).where(row.workspace_id == workspace_id)
+    with transaction(workspace_id) as session:
+        found = session.execute(asked).one_or_none()
+        if found is None:
+            raise NotFound(f"there is no workspace {workspace_id}")
+        return Terms(**found._mapping)  # noqa: SLF001 - SQLAlchemy's name for something public
+
+
 def by_name(name: str) -> Workspace | None:
     """Find a workspace of the platform, archived ones included."""
     return next((workspace for workspace in all_of_platform() if workspace.name == name), None)
@@ -118,6 +139,24 @@ def set_networks(workspace_id: UUID, networks: Networks) -> None:
     if len(networks.members) > MOST_NETWORKS:
         raise Invalid("networks", f"are more than {MOST_NETWORKS}")
     _set(workspace_id, "workspace.update", networks=networks.texts())
+
+
+def set_po_number(workspace_id: UUID, po_number: str | None) -> None:
+    """Set the purchase order number that statements carry; None for none. Raise `Invalid` for a bad one."""
+    check_po_number(po_number or "")
+    _set(workspace_id, "workspace.update", po_number=po_number or None)
+
+
+def check_po_number(po_number: str) -> None:
+    """Raise `Invalid` unless it can be printed on a statement; empty is none."""
+    if po_number:
+        names.check("po_number", po_number)
+
+
+def po_number(workspace_id: UUID) -> str | None:
+    """Read the purchase order number that statements carry."""
+    with transaction(workspace_id) as session:
+        return session.scalar(select(WorkspaceRow.po_number).where(WorkspaceRow.workspace_id == workspace_id))
 
 
 def archive(workspace_id: UUID, *, now: datetime) -> None:

@@ -21,6 +21,9 @@ HARMLESS = {
     "app.auth.callers: trust.discovery == token.discovery": "public addresses",
     "app.auth.mappings: shown != digest(changes)": "a digest of what the page shows to whoever sends it",
     "app.auth.scim_tokens: secrets.checksum(stem) == digits": "a checksum that anybody can work out",
+    "app.cli.rebuild: digest != before[name]": "digests of sums, to whoever runs the command",
+    "app.console.statements: closed_with == statement.totals_hash": "a digest that the page shows",
+    "app.workspace.channels: (row.target, row.sealed_secret) != was": "whether a form has changed anything",
     "app.auth.sessions: func.substr(SessionRow.id_hash, 1, 16) == session_id.bytes": "the database compares",
 }
 CALLS = 10_000

@@ -16,8 +16,8 @@ from app.billing import jobs
 from app.billing.events import stream_key
 from app.extensions import LEDGER_QUEUE
 from app.units import bucket_of, bucket_tag
+from app.worker.children import JobWorker
 from tests.billing.books import Books, call
-from worker import JobWorker
 
 
 @pytest.fixture

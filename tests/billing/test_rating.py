@@ -3,7 +3,7 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from app.units import new_id
+from app.units import PLATFORM_ID, new_id
 from tests.billing.books import NOON, Books, call
 
 
@@ -127,6 +127,48 @@ def test_a_workspace_can_reprice_neither_the_platforms_model_nor_anothers(books:
     books.take()
 
     assert [Decimal("1.00")] * 3 == [row["billed_cost"] for row in books.rows()]
+
+
+def test_a_charge_keeps_list_billed_and_provider_cost_and_what_made_them(books: Books) -> None:
+    workspace_id, model_id, adjustment_id = books.workspace(), new_id(), new_id()
+    books.price(model_id, input="4.00", output="8.00")
+    books.owner.execute(
+        "insert into price (workspace_id, price_id, subject_id, meter, kind, unit_price, service_tier, context_over, valid)"
+        " values (%(p)s, gen_random_uuid(), %(m)s, 'input', 'provider_cost', 1, 'standard', 0, '(,)'),"
+        " (%(p)s, gen_random_uuid(), %(m)s, 'input', 'list', 2, 'batch', 0, '(,)'),"
+        " (%(p)s, gen_random_uuid(), %(m)s, 'input', 'list', 6, 'standard', 1000000, '(,)'),"
+        " (%(w)s, gen_random_uuid(), %(m)s, 'output', 'contract', 7, 'standard', 0, '(,)')",
+        {"p": PLATFORM_ID, "w": workspace_id, "m": model_id},
+    )
+    books.owner.execute(
+        "insert into price_adjustment (workspace_id, adjustment_id, factor, valid) values (%s, %s, 0.5, '(,)')",
+        [workspace_id, adjustment_id],
+    )
+    million = {"input": 1_000_000}
+    calls = [(million, None), (million, "batch"), ({"input": 2_000_000}, None), ({"output": 1_000_000}, None)]
+
+    for second, (meters, tier) in enumerate(calls):
+        at = NOON + timedelta(seconds=second)
+        books.put(call(workspace_id, at=at, model_id=model_id, meters=meters, service_tier=tier))
+    books.take()
+
+    rows = books.sql(
+        "select c.*, u.service_tier from charge c join usage_event u using (event_id) order by c.occurred_at"
+    )
+    costs = [(row["list_cost"], row["billed_cost"], row["provider_cost"], row["adjustment_id"]) for row in rows]
+    assert [
+        (4, 2, 1, adjustment_id),
+        (2, 1, 1, adjustment_id),
+        (12, 6, 2, adjustment_id),
+        (8, 7, None, None),
+    ] == costs
+    assert [None, "batch", None, None] == [row["service_tier"] for row in rows]
+    assert [None] * 4 == [row["run_id"] for row in rows]
+    assert {(26, 16)} == {
+        tuple(books.sql(f"select sum(list_cost) as l, sum(billed_cost) as b from {table}")[0].values())
+        for table in books.rollups()
+    }
+    assert books.rollups() == books.rollups_from_rows()
 
 
 def _total(books: Books, table: str) -> Decimal:

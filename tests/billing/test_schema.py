@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import flask_migrate
@@ -16,11 +17,19 @@ from sqlalchemy import create_engine, text
 from app.billing.tables import ROLLUPS
 from app.extensions import Base, db, sqlalchemy_url
 from app.units import PLATFORM_ID
-from tests.billing.books import Books, call
+from tests.billing.books import Books, call, recent
 from tests.gateway_process import ROOT
 
 ROLES = ("gateway_app", "gateway_ingest", "gateway_reader")
-GLOBAL = {"alembic_version", "user_account", "key_index", "revision", "ingest_cursor", "ingest_reject"} | {
+GLOBAL = {
+    "alembic_version",
+    "user_account",
+    "key_index",
+    "revision",
+    "ingest_cursor",
+    "ingest_reject",
+    "retention_mark",
+} | {
     "console_session",
     "sign_in_attempt",
     "identity_provider",
@@ -130,7 +139,7 @@ def test_a_partition_made_later_has_no_grants_either(books: Books) -> None:
 
 
 @pytest.mark.parametrize(
-    "table", ["usage_event", "charge", "rollup_zone", *(rollup.name for rollup in ROLLUPS.values())]
+    "table", ["usage_event", "charge", "rollup_zone", "refusal_hour", *(rollup.name for rollup in ROLLUPS.values())]
 )
 @pytest.mark.parametrize("verb", ["insert", "update", "delete", "truncate"])
 def test_the_app_cannot_write_the_ledger(catalogue: psycopg.Connection[Any], table: str, verb: str) -> None:
@@ -148,10 +157,17 @@ def test_nobody_but_the_owner_deletes_from_the_ledger(catalogue: psycopg.Connect
 
 
 def test_ingest_cannot_change_a_settled_call(books: Books) -> None:
-    books.put(call(books.workspace()))
+    """The policy hides a new one; of an old one, whose details may go, the trigger refuses all else."""
+    books.put(call(books.workspace(), at=recent()))
     books.take()
-
     assert 0 == books.ingest.execute("update usage_event set output = 1").rowcount
+
+    books.put(call(books.workspace(), at=recent() - timedelta(days=2)))
+    books.take()
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="a settled call stays as it is"):
+        books.ingest.execute("update usage_event set output = 1")
+
+    assert {100} == {row["output"] for row in books.rows()}
 
 
 def test_without_a_workspace_every_tenant_table_is_empty(books: Books, fresh_database: Any) -> None:
@@ -184,7 +200,7 @@ def test_a_workspace_sees_its_own_rows_and_no_others(books: Books, app: Flask) -
 
 
 def test_functions_that_read_across_workspaces_reach_no_usage(catalogue: psycopg.Connection[Any]) -> None:
-    for table in ("usage_event", "charge", *(rollup.name for rollup in ROLLUPS.values())):
+    for table in ("usage_event", "charge", "refusal_hour", *(rollup.name for rollup in ROLLUPS.values())):
         row = catalogue.execute("select has_table_privilege('gateway_reader', %s, 'select')", [table]).fetchone()
         assert (False,) == row
 

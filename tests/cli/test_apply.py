@@ -10,6 +10,7 @@ from app.application import applications, keys
 from app.application.limits import Limits
 from app.extensions import redis, transaction
 from app.model import models, price_book
+from app.model.price_book import Slot
 from app.provider import providers
 from app.units import PLATFORM_ID, utc_now
 from app.workspace import revisions, workspaces
@@ -134,6 +135,11 @@ def test_each_apply_that_changes_something_moves_each_revision_once_and_announce
         ("${MOCK_KEY}", "sk-other", "update provider mock: api_key changed"),
         ('_KEY}"}', '_KEY}", timeouts: {idle_s: 5}}', "update provider mock: idle_s none → 5"),
         ("Europe/Berlin", "UTC", "update workspace acme: timezone Europe/Berlin → UTC"),
+        (
+            "Europe/Berlin",
+            'Europe/Berlin\n    po_number: "PO 42"',
+            "update workspace acme: po_number none → PO 42",
+        ),
         ('"4711"', '"4712"', "update application acme/chatbot: cost_centre 4711 → 4712"),
         ("models: [gpt-4o-mini]", 'models: ["*"]', "update key acme/chatbot/ci: models [gpt-4o-mini] → [*]"),
         ("600", "0", "update key acme/chatbot/ci: requests_per_min 600 → 0"),
@@ -149,6 +155,19 @@ def test_each_change_is_one_line_and_is_made(apply, old, new, said):
     assert said == apply(changed(old, new))[0]
 
     assert apply(changed(old, new))[0] == "nothing to change"
+
+
+def test_a_file_without_a_purchase_order_number_leaves_the_consoles_and_an_empty_one_clears_it(apply):
+    named = changed("Europe/Berlin", 'Europe/Berlin\n    po_number: "PO 42"')
+    apply(named)
+    acme = workspaces.by_name("acme").workspace_id
+    assert "PO 42" == workspaces.po_number(acme)
+
+    assert "nothing to change" == apply(PLAIN)[0]
+    assert "PO 42" == workspaces.po_number(acme)
+    apply(changed("PO 42", "", named))
+
+    assert workspaces.po_number(acme) is None
 
 
 def test_an_expiry_is_said_as_an_instant(apply):
@@ -392,3 +411,29 @@ def test_a_file_of_a_thousand_keys_is_applied_in_reasonable_time(apply):
 
     assert utc_now() - since < timedelta(seconds=60)
     assert before[1] + 1 == revisions.current()[1]
+
+
+TIERS = """    tiers:
+      - {context_over: 200000, price: {input: "0.30", output: "1.20"}}
+      - {service_tier: batch, price: {input: "0.075"}}
+"""
+
+
+def with_tiers(tiers=TIERS):
+    price = next(line for line in PLAIN.splitlines(keepends=True) if line.lstrip().startswith("price:"))
+    return PLAIN.replace(price, price + tiers)
+
+
+def test_tiers_are_rows_of_their_own_and_end_when_the_file_no_longer_has_them(apply):
+    apply(PLAIN)
+    (model_id,) = price_book.current(PLATFORM_ID)
+
+    said = apply(with_tiers())
+    tiers = price_book.current_tiers(PLATFORM_ID)[model_id]
+
+    assert any("price over 200000 input" in line for line in said), said
+    assert {"input": Decimal("0.075")} == tiers[Slot(service_tier="batch")]
+    assert {"input": Decimal("0.3"), "output": Decimal("1.2")} == tiers[Slot(context_over=200_000)]
+    assert "nothing to change" == apply(with_tiers())[0]
+    apply(PLAIN)
+    assert {Slot()} == set(price_book.current_tiers(PLATFORM_ID)[model_id])

@@ -317,3 +317,20 @@ def test_deadlines_are_numbers_of_seconds():
     text = changed('_KEY}"}', '_KEY}", timeouts: {connect_s: 2, idle_s: 0.5}}')
 
     assert read(text).providers[0].timeouts == {"connect_s": 2, "idle_s": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("tier", "problem"),
+    [
+        ('{service_tier: slow, price: {input: "1"}}', "must be one of standard, batch, flex, priority"),
+        ('{price: {input: "1"}}', "name a tier that has its price elsewhere"),
+        ("{service_tier: batch}", "price: is missing"),
+        ('{service_tier: batch, price: {input: "0.1234567"}}', "has more than 6 decimals"),
+    ],
+)
+def test_a_tier_that_the_book_cannot_hold_is_a_problem_of_the_file(tier, problem):
+    price = '    price: {input: "0.15", cache_read: "0.075", output: "0.60"}\n'
+
+    problems = read(changed(price, f"{price}    tiers: [{tier}]\n")).problems
+
+    assert any(problem in str(found) for found in problems), problems

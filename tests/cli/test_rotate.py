@@ -14,7 +14,7 @@ from app.config import Settings
 from app.crypto import UNNUMBERED_PEPPER, Keys, Vault
 from app.extensions import Base, transaction
 from app.units import PLATFORM_ID, new_id, utc_now
-from app.workspace import invitations, workspaces
+from app.workspace import channels, invitations, workspaces
 from app.workspace.members import By
 from tests import people
 from tests.console import reading
@@ -24,7 +24,12 @@ from tests.gateway_process import ROOT, close_app, eventually
 OLD = "a-secret-for-tests-of-enough-length"
 NEW, THIRD = "another-secret-for-tests-long-enough", "a-third-secret-for-tests-long-enough"
 UPSTREAM = "http://127.0.0.1:1/v1"
-RESEALED = {("credential", "sealed"), ("identity_provider", "sealed_secret"), ("user_account", "totp_sealed")}
+RESEALED = {
+    ("channel", "sealed_secret"),
+    ("credential", "sealed"),
+    ("identity_provider", "sealed_secret"),
+    ("user_account", "totp_sealed"),
+}
 
 
 @pytest.fixture
@@ -107,6 +112,19 @@ def test_bc_086_with_both_keys_all_is_sealed_anew_and_the_old_one_is_not_needed(
     assert "Sealed anew: 3. Up to date before: 0.\n" in said
     assert "Sealed anew: 0. Up to date before: 3.\n" in again
     assert [PROVIDER_KEY, "idp-secret", "totp-secret"] == opened(acme, *things, Vault.of(NEW))
+
+
+def test_a_channels_secret_is_sealed_anew(app, use, acme):
+    channel_id = new_id()
+    wish = channels.Wish(name="hook", target="https://hooks.example.test/", events=("budget",))
+    secret = channels.create(acme, "webhook", wish, channel_id=channel_id, by=None)
+    use(NEW, OLD)
+
+    assert "Sealed anew: 1. Up to date before: 0.\n" in rotate(app)
+
+    with transaction(acme) as session:
+        sealed = session.execute(text("select sealed_secret from channel")).scalar_one()
+    assert secret == Vault.of(NEW).open(bytes(sealed), channel_id.bytes)
 
 
 def test_what_no_key_opens_is_named_and_stays(app, use, acme):

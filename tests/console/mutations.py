@@ -5,7 +5,7 @@ Whoever adds a route adds its line here; `tests/console/test_mutations_are_audit
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,10 @@ from sqlalchemy import text
 from app.application import applications, closing, keys, rotation
 from app.auth import deactivation, mappings, passwords, policy, sessions, sign_in, totp, users
 from app.auth.mappings import Rule
+from app.billing import closing as month_closing
+from app.billing import export_schedules
 from app.extensions import transaction
+from app.model import catalogue_import, models
 from app.provider import providers
 from app.units import PLATFORM_ID, new_id, utc_now
 from tests import directory, people, second_factor
@@ -181,10 +184,65 @@ def _seen_removal(place: UUID) -> Sent:
     return {"shown": mappings.digest(mappings.preview(place, mappings.proposed(place, None)))}
 
 
+def _budget(_tenant: Tenant) -> Sent:
+    rule = {"name": unique("budget"), "limit": "10", "thresholds": "50, 100", "action": "block"}
+    return rule | {"about": "workspace", "period": "month", "new_id": new_id()}
+
+
+def _channel(_tenant: Tenant) -> Sent:
+    about = {"kind": "webhook", "target": "https://hooks.example.test/gateway", "events": "budget", "enabled": "yes"}
+    return {"name": unique("channel"), "new_id": new_id()} | about
+
+
+def _failed_delivery(tenant: Tenant) -> Sent:
+    with transaction(tenant.workspace_id) as session:
+        session.execute(text("update delivery set state = 'failed'"))
+    return {}
+
+
+def _listed(tenant: Tenant) -> Sent:
+    """A model that the bundled list knows and the book has no price of."""
+    deployment = models.Deployment(provider_id=tenant.ids["provider_id"], upstream_model="gpt-4o-mini")
+    models.save(tenant.workspace_id, unique("listed"), [deployment])
+    return {"chosen": [one.mark for one in catalogue_import.preview(tenant.workspace_id, now=utc_now())]}
+
+
 def _tokens(_tenant: Tenant) -> Sent:
     issuer = f"{directory.provider(token_audience='api://gateway')}/{directory.TENANT}"
     about = {"issuer": issuer, "claim": "app_role", "value": "Models.Call"}
     return {"name": unique("tokens"), "models": "*", "new_id": new_id()} | about
+
+
+def _finished_dry_run(tenant: Tenant) -> Sent:
+    """What the worker makes of a dry run that finds a difference."""
+    with transaction(tenant.workspace_id) as session:
+        session.execute(text("update rating_run set state = 'done', calls_done = 1"))
+    return {"new_id": new_id()}
+
+
+def _month(_tenant: Tenant) -> Sent:
+    """A month that has ended and is open."""
+    return {"month": "2026-01"}
+
+
+def _drafted(tenant: Tenant) -> Sent:
+    month_closing.draft(tenant.workspace_id, date(2026, 1, 1), now=utc_now())
+    return _month(tenant)
+
+
+def _closed(tenant: Tenant) -> Sent:
+    form = _drafted(tenant)
+    month_closing.close(tenant.workspace_id, date(2026, 1, 1), now=utc_now())
+    return form
+
+
+def _export(_tenant: Tenant) -> Sent:
+    return {"kind": "daily", "format": "jsonl", "from": "2026-01-01", "to": "2026-01-31", "new_id": new_id()}
+
+
+def _paused(tenant: Tenant) -> Sent:
+    export_schedules.set_enabled(tenant.workspace_id, tenant.ids["schedule_id"], False, now=utc_now())
+    return {}
 
 
 EXAMPLES = {
@@ -202,6 +260,23 @@ EXAMPLES = {
     "applications.edit": Example(action="application.update", form=_new(cost_centre="42"), wrong={"name": "=1"}),
     "applications.archive": Example(action="application.archive"),
     "applications.restore": Example(action="application.revive", form=_archived_application),
+    "budgets.create": Example(action="budget.create", form=_budget, wrong={"limit": "much", "new_id": new_id()}),
+    "budgets.edit": Example(action="budget.update", form=_budget, wrong={"limit": "much"}),
+    "budgets.archive": Example(action="budget.archive"),
+    "channels.create": Example(action="channel.create", form=_channel, wrong={"name": "", "new_id": new_id()}),
+    "channels.edit": Example(action="channel.update", form=_channel, wrong={"name": ""}),
+    "channels.test": Example(action="channel.test"),
+    "channels.renew_secret": Example(action="channel.renew_secret"),
+    "channels.remove": Example(action="channel.delete"),
+    "deliveries.replay": Example(action="delivery.replay", form=_failed_delivery),
+    "exports.create": Example(
+        action="export.create", form=_export, wrong={"kind": "calls", "from": "", "to": "", "new_id": new_id()}
+    ),
+    "exports.cancel": Example(action="export.cancel"),
+    "exports.again": Example(action="export.create"),
+    "exports.pause": Example(action="export_schedule.update"),
+    "exports.resume": Example(action="export_schedule.update", form=_paused),
+    "exports.delete": Example(action="export_schedule.delete"),
     "identity_providers.create": Example(
         action="identity_provider.create",
         form=lambda _tenant: _registration() | {"new_id": new_id()},
@@ -255,9 +330,40 @@ EXAMPLES = {
     "models.edit": Example(action="model.update", form=_deployment, wrong={"name": ""}),
     "models.price": Example(action="price.update", form=_new(input="0.25"), wrong={"input": "cheap"}),
     "models.delete": Example(action="model.delete"),
+    "prices.change": Example(
+        action="price.update", form=_new(input="0.25", since="2026-11-01T00:00"), wrong={"input": "cheap"}
+    ),
+    "price_terms.change": Example(
+        action="price.update",
+        form=_new(kind="contract", input="0.25"),
+        wrong={"kind": "gift", "input": "1"},
+        who="platform admin",
+    ),
+    "price_terms.adjust": Example(
+        action="adjustment.update", form=_new(factor="0.9"), wrong={"factor": "half"}, who="platform admin"
+    ),
+    "price_import.take": Example(action="catalogue.import", form=_listed, wrong={"chosen": "old"}),
     "people.disable": Example(action="account.disable", who="platform admin"),
     "people.enable": Example(action="account.enable", form=_disabled_person, who="platform admin"),
     "people.end_sessions": Example(action="session.delete", who="platform admin"),
+    "periods.draft": Example(action="period.draft", form=_month, wrong={"month": "2099-01"}),
+    "periods.withdraw": Example(action="period.withdraw", form=_drafted, wrong={"month": "2026-01"}),
+    "periods.close": Example(action="period.close", form=_drafted, wrong={"month": "2026-01"}),
+    "periods.reopen": Example(
+        action="period.reopen",
+        form=lambda tenant: _closed(tenant) | {"reason": "a mistake"},
+        wrong={"month": "2026-01", "reason": ""},
+        who="platform admin",
+    ),
+    "periods.credit": Example(
+        action="credit.create",
+        form=_new(month="2026-01", amount="12.5", reason="kindness"),
+        wrong={"month": "2026-01", "amount": "", "new_id": new_id()},
+        who="platform admin",
+    ),
+    "periods.save_po_number": Example(
+        action="workspace.update", form=_new(po_number="PO 42"), wrong={"po_number": "=1"}
+    ),
     "platform_mappings.create": Example(
         action="mapping.create",
         form=lambda _tenant: _seen_mapping(PLATFORM_ID, role="auditor"),
@@ -285,6 +391,13 @@ EXAMPLES = {
         action="scim_token.create", form=lambda _tenant: {"new_id": new_id()}, who="platform admin"
     ),
     "provisioning.revoke": Example(action="scim_token.revoke", who="platform admin"),
+    "recompute.create": Example(
+        action="rating.dry_run",
+        form=_new(**{"from": "2026-03-01", "to": "2026-03-31", "model": "", "reason": "a new price"}),
+        wrong={"from": "never", "to": "2026-03-31", "model": "", "reason": "", "new_id": new_id()},
+    ),
+    "recompute.apply": Example(action="rating.apply", form=_finished_dry_run, wrong={"new_id": new_id()}),
+    "recompute.cancel": Example(action="rating.cancel"),
     "require_sso.require": Example(action="sign_in_policy.update", form=_tested_by_the_sender, who="platform admin"),
     "require_sso.lift": Example(action="sign_in_policy.update", form=_required, who="platform admin"),
     "settings.save": Example(

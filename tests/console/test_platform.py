@@ -1,6 +1,7 @@
 import time
 from datetime import timedelta
 
+import psycopg
 import pytest
 from rq import SimpleWorker
 from rq.job import Job
@@ -136,3 +137,18 @@ def _fail_one():
     worker.work(burst=True, logging_level="CRITICAL")
     (failed,) = queue().failed_job_registry.get_job_ids()
     return failed
+
+
+def test_events_that_could_not_be_billed_are_listed_with_their_reason(operator, fresh_database):
+    assert "Every event could be billed." in reading.text(operator.get("/platform"))
+    with psycopg.connect(fresh_database.owner_url, autocommit=True) as owner:
+        owner.execute(
+            "insert into ingest_reject (bucket, entry_id, payload, reason) values (7, '1-0', 'secret', '<b>broken</b>')"
+        )
+
+    answer = operator.get("/platform")
+
+    assert "b07 1-0 <b>broken</b>" in reading.text(answer)
+    assert "1 in all." in reading.text(answer)
+    assert "secret" not in answer.text
+    assert "<b>broken" not in answer.text

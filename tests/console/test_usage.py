@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from app.application import applications, keys
-from app.billing import exports
+from app.billing import copying, exports
+from app.billing.questions import span_of
 from app.console import guard
-from app.console.usage_form import period_of
 from app.console.wording import exact
 from app.logging import entries
 from app.model import models, price_book
@@ -106,7 +106,7 @@ def test_following_a_line_filters_by_it_and_the_filter_can_be_taken_away(acme, s
         if "application=" not in link and "group=key" in link and "period" not in link
     )
 
-    assert [["search key", "2"]] == [[row[0].split(" gw_")[0], row[1]] for row in table_of(inside)[1:-1]]
+    assert [["search key", "2"]] == [[row[0].removesuffix(" search"), row[1]] for row in table_of(inside)[1:-1]]
     assert "All 2" == table_of(payer.get(without))[-1][0]
     assert payer.get(line).status_code == 200
 
@@ -128,7 +128,8 @@ def test_bc_037_the_total_is_the_same_on_every_page(acme, books, payer):
     (following,) = {link for link in reading.links(first) if "after=" in link}
     second = payer.get(following)
 
-    assert [52, 52] == [len(table_of(page)) for page in (first, second)]
+    assert [53, 53] == [len(table_of(page)) for page in (first, second)]
+    assert [["70 others", "70"]] * 2 == [table_of(page)[-2][:2] for page in (first, second)]
     assert table_of(first)[-1] == table_of(second)[-1]
     told = [{link for link in reading.links(page) if "&key=" in link} for page in (first, second)]
     assert ([50, 50], set()) == ([len(links) for links in told], told[0] & told[1])
@@ -192,7 +193,7 @@ def test_periods_are_days_of_the_zone():
         "30d": (date(2026, 1, 31), today),
         "month": (today, today),
         "last-month": (date(2026, 2, 1), date(2026, 2, 28)),
-    } == {name: period_of(name, today) for name in ("today", "yesterday", "7d", "30d", "month", "last-month")}
+    } == {name: span_of(name, today) for name in ("today", "yesterday", "7d", "30d", "month", "last-month")}
 
 
 def test_days_without_calls_say_so(acme, payer):
@@ -254,7 +255,7 @@ def test_somebody_elses_workspace_is_not_there(app, acme):
 
 
 def test_an_export_that_is_left_early_makes_room(acme, books, payer):
-    books.put(*(call(acme) for _ in range(3 * exports.ROWS_AT_ONCE)))
+    books.put(*(call(acme) for _ in range(3 * copying.ROWS_AT_ONCE)))
     books.take()
     address = f"{root(acme)}/calls.csv"
 
@@ -262,7 +263,7 @@ def test_an_export_that_is_left_early_makes_room(acme, books, payer):
         payer.client.get(address, query_string=DAYS).close()
 
     with payer.client.get(address, query_string=DAYS) as answer:
-        assert 3 * exports.ROWS_AT_ONCE == len(rows_of(answer))
+        assert 3 * copying.ROWS_AT_ONCE == len(rows_of(answer))
 
 
 CALLS = 60_000

@@ -2,17 +2,16 @@
 
 import json
 import re
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from app.config import MAX_BODY_BYTES
 from tests.factories import HELLO, http_post, make_key
-from tests.gateway.answers import error_of, raw
+from tests.gateway.answers import error_of, only_row, raw
 from tests.gateway_process import Gateway
-from tests.upstream import (
-    Upstream,
-)
+from tests.upstream import Upstream
 
 MALFORMED: dict[str, tuple[bytes, str | None]] = {
     "empty": (b"", None),
@@ -97,6 +96,18 @@ def test_bc_067_routes_we_lack_answer_in_json(
     assert answer.status_code == status
     assert error_of(answer)["message"]
     assert ("allow" in answer.headers) == (status == 405)
+
+
+def test_bc_024_a_legacy_completion_is_not_found_and_leaves_no_row(gateway: Gateway, upstream: Upstream) -> None:
+    key = make_key(gateway, upstream)
+    body = {"model": key.model, "prompt": "hello", "stream": True}
+
+    answer = gateway.client.post("/v1/completions", headers=key.headers, json=body)
+
+    assert (404, "unknown_url") == (answer.status_code, error_of(answer)["code"])
+    assert upstream.requests == []
+    key.chat()
+    assert only_row(key)["billed_cost"] == Decimal("0.00021")
 
 
 def test_a_model_nobody_has_is_not_found(gateway: Gateway, upstream: Upstream) -> None:

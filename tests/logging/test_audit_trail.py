@@ -20,13 +20,13 @@ from app.billing import jobs
 from app.extensions import LEDGER_QUEUE, transaction
 from app.logging import audit, masking, trail
 from app.units import PLATFORM_ID, utc_now
+from app.worker.children import JobWorker
 from app.workspace import workspaces
 from tests.billing.books import call
 from tests.factories import unique
 from tests.gateway_process import eventually
 from tests.logging.trail_books import Trail, note
 from tests.worker.running import Running
-from worker import JobWorker
 
 SECRET = "Zq7Xw0Lk9Vb3Nn5Tt1"
 ROLES = ("gateway_app", "gateway_ingest", "gateway_reader")

@@ -41,12 +41,11 @@ def test_a_plain_price_is_copied():
 @pytest.mark.parametrize(
     ("provider", "model"),
     [
-        ("xai", "grok-4.20"),
         ("deepseek", "deepseek-chat"),
         ("openai", "gpt-4o-search-preview"),
         ("mistral", "mistral-nemo:free"),
     ],
-    ids=["tiers", "time of day", "searches by itself", "not in the list"],
+    ids=["time of day", "searches by itself", "not in the list"],
 )
 def test_a_price_that_one_row_cannot_say_leaves_the_model_unpriced(provider, model):
     assert seeds(provider)[model].prices == {}
@@ -104,3 +103,12 @@ def test_a_planted_model_can_be_asked_for_by_provider_and_name():
 
     assert model.deployments[0].upstream_model == "openai/gpt-4o-mini"
     assert Decimal("0.15") == price_book.current(PLATFORM_ID)[model.model_id]["input"]
+
+
+def test_tiers_by_the_length_of_the_input_become_rows_of_their_own():
+    seed = seeds("xai")["grok-4.20"]
+
+    assert {0, 199_999} == {slot.context_over for slot in seed.tiers()}
+    short, long = seed.prices, seed.longer[199_999]
+    assert all(long[meter] > short[meter] for meter in long)
+    assert {"input", "output"} <= long.keys() <= short.keys()

@@ -1,5 +1,5 @@
 """Fixtures of the tests that one tenant's rows stay with it."""
 
-from tests.billing.conftest import books
+from tests.billing.conftest import books, environment
 
-__all__ = ["books"]
+__all__ = ["books", "environment"]

@@ -175,3 +175,17 @@ def test_a_whole_answer_becomes_a_stream_that_says_the_same():
     assert ["tool_calls"] == [c["choices"][0]["finish_reason"] for c in chunks[1:2]]
     assert USAGE == chunks[2]["usage"]
     assert {"chat.completion.chunk"} == {c["object"] for c in chunks}
+
+
+@pytest.mark.parametrize(
+    ("member", "tier"),
+    [("default", "standard"), ("priority", "priority"), ("flex", "flex"), ("auto", None), ("scale", None), (1, None)],
+)
+def test_the_tier_that_served_a_call_is_read_from_its_answer(member, tier):
+    native = {"prompt_tokens": 1, "completion_tokens": 2}
+
+    relay = openai_chat.Relay(hide_usage=False)
+    relay.take(b'data: {"choices":[],"service_tier":%s,"usage":{"prompt_tokens":1}}\n\n' % json.dumps(member).encode())
+
+    assert tier == openai_chat.usage_of(native, member).service_tier == relay.usage().service_tier
+    assert tier == openai_chat.usage_of(native | {"service_tier": member}).service_tier

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 from redis.exceptions import RedisError
 
+from app.extensions import LEDGER_QUEUE
 from deploy.local import embedded
 from tests.billing.books import Books, open_books
 from tests.gateway_process import ROOT, eventually
@@ -33,6 +34,8 @@ class Running:
             "DATABASE_INGEST_URL": self.database.ingest_url,
             "REDIS_URL": self.valkey.url,
             "SECRET_KEY": "a-secret-for-tests-of-enough-length",
+            "OUTBOUND_PRIVATE": "allow",
+            "GATEWAY_HOME": str(self.folder / "home"),
         }
         with self.log.open("ab") as output:
             options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
@@ -47,12 +50,16 @@ class Running:
         return False
 
     def child(self) -> psutil.Process:
-        """The process that takes jobs."""
-        return eventually(psutil.Process(self.process.pid).children, 10)[0]
+        """The process that takes the ledger's jobs."""
+        return eventually(lambda: [one for one in _children(psutil.Process(self.process.pid)) if _takes(one)], 10)[0]
 
     def horse(self) -> psutil.Process:
         """The process that works on a job."""
         return eventually(lambda: _children(self.child()), 10)[0]
+
+    def long_horse(self) -> psutil.Process:
+        """The process that works on a job that takes long."""
+        return eventually(lambda: _children(psutil.Process(self.process.pid).children()[1]), 10)[0]
 
     def is_blocked(self) -> bool:
         """A job waits for a lock inside its transaction. Asked outside of the one that holds it, which sees old news."""
@@ -63,9 +70,9 @@ class Running:
         return bool(row and row[0])
 
     def is_told_to_stop(self) -> bool:
-        """The child knows, and has told its horse."""
+        """The children know, and have told their horses."""
         redis = self.books.redis
-        return any(redis.hexists(key, "shutdown_requested_date") for key in redis.smembers("rq:workers"))
+        return all(redis.hexists(key, "shutdown_requested_date") for key in redis.smembers("rq:workers"))
 
     def drained(self, count: int, limit_s: float = 15) -> None:
         """Wait until the ledger has `count` calls."""
@@ -91,6 +98,12 @@ def is_gone(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.status() == psutil.STATUS_ZOMBIE
     return True
+
+
+def _takes(process: psutil.Process, queue: str = LEDGER_QUEUE) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.cmdline()[-1:] == [queue]
+    return False
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:

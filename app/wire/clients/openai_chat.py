@@ -18,6 +18,15 @@ _encode = msgspec.json.Encoder().encode
 
 DONE = b"data: [DONE]\n\n"
 _SHARED = ("id", "created", "model", "system_fingerprint")
+_SERVICE_TIERS = {
+    "default": "standard",
+    "standard": "standard",
+    "on_demand": "standard",
+    "flex": "flex",
+    "priority": "priority",
+    "batch": "batch",
+}
+"""What upstreams answer, by the price book's words. Requests also say `auto`, which is no answer."""
 _TEXT_MEMBERS = ("content", "reasoning_content", "reasoning", "refusal")
 
 
@@ -26,8 +35,8 @@ def text_bytes(messages: Iterable[Any]) -> int:
     return sum(_bytes_of(message.get("content")) + _calls_bytes(message) for message in messages)
 
 
-def usage_of(native: Any) -> Usage | None:
-    """Read a usage object into disjoint meters; None when it reports nothing.
+def usage_of(native: Any, service_tier: Any = None) -> Usage | None:
+    """Read a usage object into disjoint meters; None when it reports nothing. `service_tier` is the answer's member.
 
     `prompt_tokens` holds cached, cache-written and audio tokens, `completion_tokens` holds reasoning
     and audio. xAI leaves reasoning out of `completion_tokens`, which its total gives away.
@@ -53,6 +62,7 @@ def usage_of(native: Any) -> Usage | None:
         reasoning=reasoning,
         input_audio=heard,
         output_audio=spoken,
+        service_tier=_tier(service_tier) or _tier(native.get("service_tier")),
         reported=native,
     )
 
@@ -105,13 +115,14 @@ class Relay:
     only when it has to be: a few kilobytes are kept back for that, counted when they are full.
     """
 
-    __slots__ = ("_hide_usage", "_kept", "_kept_bytes", "_native", "_text", "done", "error", "finished")
+    __slots__ = ("_hide_usage", "_kept", "_kept_bytes", "_native", "_text", "_tier", "done", "error", "finished")
 
     KEEP_BYTES = 16384
 
     def __init__(self, *, hide_usage: bool) -> None:
         self._hide_usage = hide_usage
         self._native: dict[str, Any] | None = None
+        self._tier: Any = None
         self._kept: list[bytes] = []
         self._kept_bytes = 0
         self._text = 0
@@ -133,7 +144,7 @@ class Relay:
 
     def usage(self) -> Usage | None:
         """The usage that the upstream reported so far."""
-        return None if self._native is None else usage_of(self._native)
+        return None if self._native is None else usage_of(self._native, self._tier)
 
     def text_bytes(self) -> int:
         """Bytes of text delivered so far."""
@@ -169,6 +180,7 @@ class Relay:
         if not isinstance(native, dict):
             return whole
         self._native = merged(self._native, native)
+        self._tier = chunk.get("service_tier") or self._tier
         if not self._hide_usage:
             return whole
         return b"" if not chunk.get("choices") else _without_usage(event, data)
@@ -274,6 +286,10 @@ def _without_usage(event: bytes, data: bytes) -> bytes:
     members = _decode_members(data)
     members.pop("usage", None)
     return sse.with_data(event, _encode(members))
+
+
+def _tier(value: Any) -> str | None:
+    return _SERVICE_TIERS.get(value) if isinstance(value, str) else None
 
 
 def _detail(details: Any, member: str) -> int:

@@ -16,12 +16,14 @@ WORDS: dict[type[errors.GatewayError], tuple[str, str | None]] = {
     errors.RouteNotFound: ("invalid_request_error", "unknown_url"),
     errors.CallerError: ("invalid_request_error", None),
     errors.RateLimited: ("requests", "rate_limit_exceeded"),
+    errors.BudgetSpent: ("insufficient_quota", "insufficient_quota"),
     errors.NetworkNotAllowed: ("permission_error", "network_not_allowed"),
     errors.Busy: ("server_error", None),
     errors.GatewayError: ("server_error", None),
 }
 """Type and code by class; a class that is not here takes those of the nearest one above it."""
 
+_OPTION_NAMES = (b"stream_options", b"include_usage")
 _PASSED = ("message", "type", "param", "code")
 
 
@@ -68,6 +70,11 @@ def native_of(body: Any) -> dict[str, Any] | None:
     if isinstance(detail, list) and detail and isinstance(detail[0], dict):
         return {"message": str(detail[0].get("msg")), "param": ".".join(map(str, detail[0].get("loc", ())))}
     return None
+
+
+def blames_usage_option(status: int, raw: bytes) -> bool:
+    """Tell whether an upstream's refusal of a request names the option that asks a stream for its usage."""
+    return status in {400, 422} and any(name in raw for name in _OPTION_NAMES)
 
 
 def _words(kind: type[errors.GatewayError]) -> tuple[str, str | None]:
