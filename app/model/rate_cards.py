@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from app.model.prices import CONTRACT, LIST, PROVIDER_COST, SERVICE_TIERS, STANDARD, Cost, Price, Prices, cost
+from app.model.prices import CONTRACT, KINDS, LIST, PROVIDER_COST, SERVICE_TIERS, STANDARD, Cost, Price, Prices, cost
 from app.units import PLATFORM_ID
 
 IN_CONTEXT = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "input_audio")
@@ -57,10 +57,10 @@ class RateCard:
     def __init__(
         self, prices: Iterable[tuple[UUID, Price]] = (), adjustments: Iterable[tuple[UUID, Adjustment]] = ()
     ) -> None:
-        rows: dict[tuple[UUID, str], list[Price]] = {}
+        rows: dict[str, dict[UUID, list[Price]]] = {kind: {} for kind in KINDS}
         for owner, price in prices:
-            rows.setdefault((owner, price.kind), []).append(price)
-        self._books = {key: PriceBook(found) for key, found in rows.items()}
+            rows[price.kind].setdefault(owner, []).append(price)
+        self._books = {kind: {owner: PriceBook(found) for owner, found in of.items()} for kind, of in rows.items()}
         self._adjustments: dict[UUID, list[Adjustment]] = {}
         for workspace_id, adjustment in adjustments:
             self._adjustments.setdefault(workspace_id, []).append(adjustment)
@@ -77,11 +77,12 @@ class RateCard:
 
         A platform's model costs what the platform says: a workspace's list price for it counts for nothing.
         """
-        listed, provider = (
-            self._rows(PLATFORM_ID, kind, used) or self._rows(used.workspace_id, kind, used)
-            for kind in (LIST, PROVIDER_COST)
+        platform, own = PLATFORM_ID, used.workspace_id
+        return Prices(
+            self._rows(LIST, (platform, own), used),
+            self._rows(CONTRACT, (own,), used),
+            self._rows(PROVIDER_COST, (platform, own), used),
         )
-        return Prices(listed, self._rows(used.workspace_id, CONTRACT, used), provider)
 
     def is_free(self, used: Consumption) -> bool:
         """Tell whether no call like this one, of any service tier or length, costs its workspace a thing. Unpriced is not free."""
@@ -100,14 +101,19 @@ class RateCard:
 
     def adjustment_of(self, workspace_id: UUID, instant: datetime) -> Adjustment | None:
         """Find what a workspace's list prices are multiplied by at an instant."""
-        for found in self._adjustments.get(workspace_id, ()):
+        for found in self._adjustments.get(workspace_id, ()) if self._adjustments else ():
             if (found.start is None or found.start <= instant) and (found.end is None or instant < found.end):
                 return found
         return None
 
-    def _rows(self, owner: UUID, kind: str, used: Consumption) -> dict[str, Price]:
-        book = self._books.get((owner, kind))
-        return book.at(used) if book else {}
+    def _rows(self, kind: str, owners: Iterable[UUID], used: Consumption) -> dict[str, Price]:
+        """Find the rows of the first owner who has any. A card of one model has few books; none is the usual case."""
+        books = self._books[kind]
+        if books:
+            for owner in owners:
+                if owner in books and (found := books[owner].at(used)):
+                    return found
+        return {}
 
 
 class PriceBook:
