@@ -12,7 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from app.config import InvalidSettings, Settings
-from deploy.local import banner, servers
+from deploy.local import banner, command, servers
 from deploy.local.children import Process, spawn
 from deploy.local.embedded import DidNotStart
 from deploy.local.home import Home, InUse, problem_with_port
@@ -54,6 +54,7 @@ def start(environ: dict[str, str], supervisor: Supervisor) -> None:
     metrics_port = settings.metrics_port or home.port("metrics")
     addresses = servers.start(settings, home, supervisor)
     environ = servers.environment(environ, settings, home, addresses, metrics_port)
+    command.keep(home, environ, os.environ)
     echo_url = _start_echo(home, supervisor) if settings.environment == "development" else "none"
     made = prepare(environ, settings, echo_url)
     banner.keep_secrets(home, made, banner.address(settings))

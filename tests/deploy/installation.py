@@ -63,6 +63,11 @@ class Installation:
         assert process.poll() is None, self.output()
         return time.monotonic() - began
 
+    def flask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `script/flask` beside it, until it ends."""
+        command, options = [self.clone / "script/flask", *arguments], {"capture_output": True, "text": True}
+        return subprocess.run(command, cwd=self.folder, env=self.environment, timeout=60, check=False, **options)
+
     def refusal(self) -> str:
         """Start it where it cannot start; answer what it said."""
         assert self.run().wait(60) == 1, self.output()

@@ -47,6 +47,26 @@ def test_every_secret_in_the_home_is_private(running):
     assert {stat.S_IMODE(path.stat().st_mode) for path in secrets} == {0o600}
 
 
+def test_a_command_works_on_the_gateway_that_runs(running):
+    made = running.flask("management-key", "demo", "a report")
+
+    answer = httpx.get(
+        f"http://127.0.0.1:{running.port}/api/v1/usage",
+        headers={"Authorization": f"Bearer {made.stdout.strip()}"},
+        trust_env=False,
+    )
+
+    assert made.returncode == 0, made.stderr
+    assert answer.json()["workspace"]["name"] == "demo"
+
+
+def test_a_command_without_a_gateway_says_so(install):
+    answer = install().flask("rebuild")
+
+    assert answer.returncode == 1
+    assert "No script/server runs with the home" in answer.stderr
+
+
 def test_a_later_start_is_quick_and_shows_no_secret(install):
     installation = install()
     installation.start()
@@ -295,8 +315,9 @@ def test_an_own_database_needs_its_owners_address(install):
 
 @pytest.fixture
 def cluster_url(tmp_path):
-    port = embedded.free_port()
-    command = [get_binary_path(), "--port", str(port), "--cluster-enabled", "yes", "--dir", str(tmp_path), "--save", ""]
+    port, bus = embedded.free_port(), embedded.free_port()  # the usual port of the bus is beyond 65535 for some
+    options = {"port": port, "cluster-enabled": "yes", "cluster-port": bus, "dir": tmp_path, "save": ""}
+    command = [get_binary_path(), *(word for name, value in options.items() for word in (f"--{name}", str(value)))]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         url = f"redis://127.0.0.1:{port}"
         eventually(lambda: answers(url))
