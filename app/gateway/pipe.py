@@ -95,11 +95,6 @@ class Pipe:
             raise RedisAway
         return self.call(b"EVALSHA", self._shas[name], len(keys), *keys, *arguments)
 
-    @property
-    def is_away(self) -> bool:
-        """Whether there is no connection."""
-        return self._sock is None
-
     def send_script(self, name: str, keys: tuple[Any, ...], *arguments: Any, on_reply: OnReply | None = None) -> None:
         """Run a script without waiting; it is kept until Redis acknowledges it, or until `on_reply` has heard."""
         body = self._scripts[name]

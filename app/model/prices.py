@@ -89,11 +89,6 @@ class Line(NamedTuple):
     listed: Price | None
     factor: Decimal
 
-    @property
-    def billed_unit_price(self) -> Decimal:
-        """Dollars for a million, or for each one of `UNITS`, as billed."""
-        return _EXACT.multiply(self.price.unit_price, self.factor)
-
 
 class Cost(NamedTuple):
     """What a call costs by list, as billed, and to whoever runs the gateway; None is unknown. Unpriced has no lines."""

@@ -1,11 +1,14 @@
 """Fixtures of the ledger's tests."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from tests.billing.books import Books, open_books
+from tests.billing.exporting import Desk
 
 
 @pytest.fixture
@@ -24,3 +27,13 @@ def environment(fresh_database: Any, redis_url: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("DATABASE_INGEST_URL", fresh_database.ingest_url)
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.setenv("SECRET_KEY", "a-secret-for-tests-of-enough-length")
+
+
+@pytest.fixture
+def desk(app: Flask, books: Books, environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Desk:
+    """Where exports are ordered, made and fetched."""
+    assert app
+    assert environment is None
+    monkeypatch.setenv("GATEWAY_HOME", str(tmp_path))
+    monkeypatch.setenv("PUBLIC_URL", "https://gateway.example.test")
+    return Desk(books, tmp_path)

@@ -1,22 +1,19 @@
 """FOCUS files by the rules of its columns; and they sum exactly to what was charged and to the statement."""
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-from flask import Flask
 
 from app.application import applications, keys
 from app.billing import closing, credit_notes, export_jobs, export_orders, focus_columns, focus_rows, statements
 from app.billing.export_what import FOCUS
 from app.units import new_id, utc_now
 from app.wire.usage import METERS
-from tests.billing.books import NOON, Books, call, open_books
+from tests.billing.books import NOON, Books, call
 from tests.billing.exporting import Desk, what
 
 MONTH = {"first": date(2026, 11, 1), "last": date(2026, 11, 30)}
@@ -47,21 +44,7 @@ MANDATORY = {
 """Columns that may not be null in any row."""
 
 
-@pytest.fixture
-def books(app: Flask, fresh_database: Any, redis_url: str) -> Iterator[Books]:
-    assert app
-    books = open_books(fresh_database, redis_url)
-    yield books
-    for client in (books.redis, books.owner, books.ingest):
-        client.close()
-
-
-@pytest.fixture
-def desk(books: Books, environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Desk:
-    assert environment is None
-    monkeypatch.setenv("GATEWAY_HOME", str(tmp_path))
-    monkeypatch.setenv("PUBLIC_URL", "https://gateway.example.test")
-    return Desk(books, tmp_path)
+pytestmark = pytest.mark.usefixtures("app")
 
 
 @pytest.fixture

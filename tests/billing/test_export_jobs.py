@@ -2,18 +2,15 @@
 
 import json
 import tracemalloc
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
-from flask import Flask
 
 from app.application import applications
 from app.billing import export_jobs, export_orders
@@ -21,7 +18,7 @@ from app.billing.export_what import AUDIT, DAILY, JSONL, SHEET
 from app.logging import entries, trail
 from app.units import new_id, utc_now
 from app.workspace.names import Invalid
-from tests.billing.books import NOON, Books, call, open_books
+from tests.billing.books import NOON, call
 from tests.billing.exporting import DAY, Desk, what
 from tests.gateway_process import eventually
 
@@ -30,20 +27,7 @@ COLUMNS = """
 LAST_DAYS = {"first": utc_now().date() - timedelta(days=1), "last": utc_now().date() + timedelta(days=1)}
 
 
-@pytest.fixture
-def books(app: Flask, fresh_database: Any, redis_url: str) -> Iterator[Books]:
-    assert app
-    books = open_books(fresh_database, redis_url)
-    yield books
-    for client in (books.redis, books.owner, books.ingest):
-        client.close()
-
-
-@pytest.fixture
-def desk(books: Books, environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Desk:
-    assert environment is None
-    monkeypatch.setenv("GATEWAY_HOME", str(tmp_path))
-    return Desk(books, tmp_path)
+pytestmark = pytest.mark.usefixtures("app")
 
 
 def once_counted(desk: Desk, statement: str) -> None:

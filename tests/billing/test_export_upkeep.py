@@ -1,8 +1,6 @@
 """Schedules, links and the worker's turn: each file once, in its time, and gone after a week."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,26 +13,13 @@ from app.billing import export_links, export_orders, export_schedules, export_up
 from app.extensions import LONG_QUEUE
 from app.units import new_id, start_of_day, utc_now, zone
 from app.workspace.names import Invalid
-from tests.billing.books import Books, call, open_books
+from tests.billing.books import call
 from tests.billing.exporting import DAY, Desk, what
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
-@pytest.fixture
-def books(app: Flask, fresh_database: Any, redis_url: str) -> Iterator[Books]:
-    assert app
-    books = open_books(fresh_database, redis_url)
-    yield books
-    for client in (books.redis, books.owner, books.ingest):
-        client.close()
-
-
-@pytest.fixture
-def desk(books: Books, environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Desk:
-    assert environment is None
-    monkeypatch.setenv("GATEWAY_HOME", str(tmp_path))
-    return Desk(books, tmp_path)
+pytestmark = pytest.mark.usefixtures("app")
 
 
 def queue_of(desk: Desk) -> Queue:

@@ -1,14 +1,11 @@
 """Whatever calls a month has, its FOCUS rows sum to what was charged, and to its statement when it is closed."""
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +13,7 @@ from app.billing import closing, credit_notes
 from app.billing.events import PROVISIONAL, SETTLED, UsageEvent
 from app.billing.export_what import FOCUS
 from app.units import new_id, utc_now
-from tests.billing.books import Books, call, event_id, open_books
+from tests.billing.books import Books, call, event_id
 from tests.billing.exporting import Desk, what
 
 MONTH, NEXT = date(2026, 9, 1), date(2026, 10, 1)
@@ -40,20 +37,7 @@ one_call = st.fixed_dictionaries(
 )
 
 
-@pytest.fixture
-def books(app: Flask, fresh_database: Any, redis_url: str) -> Iterator[Books]:
-    assert app
-    books = open_books(fresh_database, redis_url)
-    yield books
-    for client in (books.redis, books.owner, books.ingest):
-        client.close()
-
-
-@pytest.fixture
-def desk(books: Books, environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Desk:
-    assert environment is None
-    monkeypatch.setenv("GATEWAY_HOME", str(tmp_path))
-    return Desk(books, tmp_path)
+pytestmark = pytest.mark.usefixtures("app")
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=SLOW)
